@@ -1,0 +1,76 @@
+# Environments live inside the clone. A stamp in each is named after everything it was installed from,
+# and is written last: an up-to-date environment is reused without the network, any other is installed again.
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+KEY := $(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d ' ' -f 1)
+DEV := .venv/installed-$(KEY)
+BENCH := .venv-bench/installed-$(KEY)
+
+BASELINES := spikingjelly==2.0.0 norse snntorch
+BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
+PIP := -m pip install -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench bench-tiny bench-env lock clean
+
+help:  ## list the targets
+	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14
+
+demo: $(DEV)  ## train a spiking network on handwritten digits and draw what it does
+	.venv/bin/spikejax train digits --out runs/digits --overwrite
+	.venv/bin/spikejax plot runs/digits
+	@echo "Checkpoints, logs and pictures: $(CURDIR)/runs/digits"
+
+test: $(DEV)  ## run the test suite
+	.venv/bin/python -m pytest
+
+lint: $(DEV)  ## check format, style and types
+	.venv/bin/python -m ruff format --check
+	.venv/bin/python -m ruff check
+	.venv/bin/python -m pyright
+
+docs: $(DEV)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
+
+bench: $(BENCH)  ## run every benchmark at full size
+	@set -e; for file in $(BENCHMARKS); do echo "$$file"; .venv-bench/bin/python $$file; done
+
+bench-tiny: $(BENCH)  ## run every benchmark at the size that only shows it works
+	@set -e; for file in $(BENCHMARKS); do echo "$$file --tiny"; .venv-bench/bin/python $$file --tiny; done
+
+bench-env: $(BENCH)  ## install the benchmarks' environment: spikejax beside its PyTorch baselines
+
+lock:  ## resolve every dependency anew and rewrite constraints.txt
+	rm -rf .venv-lock
+	$(call create,.venv-lock)
+	.venv-lock/bin/python $(PIP) -e '.[dev,torch]'
+	.venv-lock/bin/python $(PIP) --no-deps $(BASELINES)
+	.venv-lock/bin/python -m pip freeze --exclude-editable > .venv-lock/freeze
+	sed -e '/^#/!d' constraints.txt > .venv-lock/constraints
+	sed -e 's/+cpu$$//' .venv-lock/freeze >> .venv-lock/constraints
+	mv .venv-lock/constraints constraints.txt
+	rm -rf .venv-lock
+
+clean:  ## remove the environments and everything built
+	rm -rf .venv .venv-bench .venv-lock build dist site runs/digits .pytest_cache .ruff_cache
+
+$(DEV):
+	$(call create,.venv)
+	.venv/bin/python $(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH):
+	$(call create,.venv-bench)
+	.venv-bench/bin/python $(PIP) -c constraints.txt -e '.[torch]'
+	.venv-bench/bin/python $(PIP) -c constraints.txt --no-deps $(BASELINES)
+	@touch $@
+
+# A new environment, or an old one without its stamp; mends one that was interrupted half-way.
+define create
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("spikejax needs Python 3.11 or newer, \
+$(PYTHON) is " + sys.version.split()[0] + ": name another one, as in make PYTHON=python3.12")'
+	@echo "Installing into $(1) ..."
+	@rm -f $(1)/installed-*
+	"$(PYTHON)" -m venv $(1)
+endef

@@ -1,0 +1,24 @@
+"""The integrate-and-fire neuron."""
+
+from spikejax.cells.base import Neuron
+from spikejax.typing import Array, State
+
+
+class IF(Neuron):
+    """Integrate and fire: a perfect integrator of its input.
+
+        h = v + x
+
+    Args:
+        v_threshold: potential at which the neuron fires.
+        v_reset: potential after a spike; None subtracts the threshold (soft reset).
+        detach_reset: True stops gradients at the spike in the reset.
+        surrogate: what gradients see of the threshold.
+
+    Source: Gerstner, Kistler, Naud, Paninski, "Neuronal Dynamics", 2014, section 1.3 without the leak. With the soft
+    reset its firing rate is the input, clipped to [0, 1].
+    """
+
+    def charge(self, state: State, x: Array) -> State:
+        """Adds the input."""
+        return state._replace(v=state.v + x)

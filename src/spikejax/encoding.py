@@ -1,0 +1,74 @@
+"""Values to spikes. An encoder is a cell, so it stands first in a network and draws inside the time loop."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from spikejax.pytree import Struct, check
+from spikejax.typing import Array, Shape
+
+__all__ = ["Poisson", "RandomState"]
+
+
+class RandomState(NamedTuple):
+    """The state of a cell that draws random numbers.
+
+    Attributes:
+        key: the key that the next step splits, shape `()`.
+    """
+
+    key: Array
+
+
+class Poisson(Struct):
+    """Poisson coding: at each step a spike with the probability that the value gives, drawn anew.
+
+        P(s[t] = 1) = x
+
+    Values below 0 never fire and values above 1 always do; they are refused where they can be seen, that is outside
+    `jit`. Spikes have no gradient with respect to `x`.
+
+    Source: Poisson (Bernoulli) rate coding, as SpikingJelly's PoissonEncoder; here x = 0 never fires.
+    """
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RandomState:
+        """The key to draw from.
+
+        Args:
+            shape: shape of the input of one step; not needed here.
+            dtype: not needed here.
+            key: a `jax.random.key`.
+
+        Raises:
+            ValueError: `key` is None.
+        """
+        if key is None:
+            raise ValueError(
+                "`key` must be given, because Poisson draws random spikes: pass "
+                "state=net.init_state(shape, key=jax.random.key(0)) to run"
+            )
+        return RandomState(key)
+
+    def step(self, state: RandomState, x: ArrayLike) -> tuple[RandomState, Array]:
+        """Draws the spikes of one step.
+
+        Args:
+            state: as `init_state` gives it.
+            x: probabilities `[N, *]`, floating point, within [0, 1].
+
+        Returns:
+            The next state, and spikes `[N, *]` in the dtype of `x`.
+
+        Raises:
+            ValueError: a concrete `x` leaves [0, 1].
+            TypeError: `x` is not floating point.
+        """
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(f"`x` must be floating point within [0, 1], got {x.dtype}: scale it, as in x / 255")
+        check("x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input")
+        key, draw = jax.random.split(state.key)
+        uniform = jax.random.uniform(draw, x.shape, jnp.promote_types(x.dtype, jnp.float32))
+        return RandomState(key), (uniform < x).astype(x.dtype)

@@ -1,0 +1,108 @@
+"""Stateless layers that Flax has only as functions, or not at all."""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import nnx
+
+from spikejax.typing import Array
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Joins all axes but the first: `[N, *]` to `[N, prod(*)]`."""
+
+    def __call__(self, x: Array) -> Array:
+        """Flattens one batch."""
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+@dataclass(frozen=True)
+class _Pool:
+    window: int | tuple[int, ...]
+    strides: int | tuple[int, ...] | None = None
+    padding: str = "VALID"
+
+    def __post_init__(self) -> None:
+        for name in ("window", "strides"):
+            value = getattr(self, name)
+            if value is not None and any(n < 1 for n in ((value,) if isinstance(value, int) else value)):
+                raise ValueError(f"`{name}` must be >= 1 in every axis, got {value}")
+        if self.padding not in ("VALID", "SAME"):
+            raise ValueError(f"`padding` must be 'VALID' or 'SAME', got {self.padding!r}")
+
+    def _sizes(self, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Window and strides for the space axes of `x` `[N, *space, C]`."""
+        space = x.ndim - 2
+        window = (self.window,) * space if isinstance(self.window, int) else self.window
+        strides = window if self.strides is None else self.strides
+        strides = (strides,) * space if isinstance(strides, int) else strides
+        if len(window) != space or len(strides) != space:
+            raise ValueError(
+                f"`window` {self.window} and `strides` {self.strides} must have {space} axes for an input of shape {x.shape}"
+            )
+        return window, strides
+
+
+class MaxPool(_Pool):
+    """Largest value in each window: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
+
+    Args:
+        window: size of the window, one number or one an axis.
+        strides: step between windows; None takes the window.
+        padding: "VALID" or "SAME".
+
+    Raises:
+        ValueError: a size is < 1, or does not fit the input's axes.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """Pools one batch."""
+        window, strides = self._sizes(x)
+        return nnx.max_pool(x, window, strides, self.padding)
+
+
+class AvgPool(_Pool):
+    """Mean of each window: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
+
+    Args:
+        window: size of the window, one number or one an axis.
+        strides: step between windows; None takes the window.
+        padding: "VALID" or "SAME".
+
+    Raises:
+        ValueError: a size is < 1, or does not fit the input's axes.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """Pools one batch."""
+        window, strides = self._sizes(x)
+        return nnx.avg_pool(x, window, strides, self.padding)
+
+
+@dataclass(frozen=True)
+class Voting:
+    """Mean of groups of neighbouring outputs, one group a class: `[..., C * voters]` to `[..., C]`.
+
+    Args:
+        voters: outputs a class, >= 1.
+
+    Raises:
+        ValueError: the last axis is not a multiple of `voters`.
+
+    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
+    Networks", 2021.
+    """
+
+    voters: int = 10
+
+    def __post_init__(self) -> None:
+        if self.voters < 1:
+            raise ValueError(f"`voters` must be >= 1, got {self.voters}")
+
+    def __call__(self, x: Array) -> Array:
+        """Averages each group."""
+        if x.shape[-1] % self.voters:
+            raise ValueError(f"the last axis of {x.shape} must be a multiple of `voters` = {self.voters}")
+        return jnp.mean(x.reshape(*x.shape[:-1], -1, self.voters), axis=-1)

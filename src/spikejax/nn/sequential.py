@@ -1,0 +1,120 @@
+"""The chain of layers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike, DTypeLike
+
+from spikejax.nn.adapter import (
+    CellModule,
+    Container,
+    Layer,
+    adapt,
+    apply,
+    apply_over_time,
+    is_stateless,
+    shape_of,
+)
+from spikejax.typing import Array, Network, Sequence, Shape, State, Through
+
+
+class Sequential(Container):
+    """Layers one after another; itself a cell.
+
+        x[t] = layers[n-1](... layers[1](layers[0](x[t])))
+
+    Cells carry a state from step to step; all else (NNX layers, functions) is stateless in time and sees the steps of
+    a chunk as one large batch `[k * N, *]`. The state is a tuple with one entry a layer, empty for stateless ones,
+    so `state[1].v` is the membrane of `layers[1]`.
+
+    Args:
+        *layers: cells, networks, `nnx.Module`s and functions of one batch `[N, *]`. Array fields of cells become
+            `nnx.Param`s of the network.
+
+    Raises:
+        ValueError: there is no layer.
+        TypeError: a layer is neither a cell, nor a module, nor a function.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ValueError("`layers` must not be empty: Sequential needs at least one layer")
+        self.layers = nnx.List([adapt(layer, str(i)) for i, layer in enumerate(layers)])
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Any:
+        """The layer at `index`; a neuron comes back as the cell it was given as, with its present parameters."""
+        layer = self.layers[index]
+        return layer.cell if isinstance(layer, CellModule) else layer
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
+        """The states of all layers before the first step.
+
+        Args:
+            shape: shape of the input of one step, `[N, *]`.
+            dtype: dtype of the states.
+            key: random key for cells that draw (encoders), folded in with each layer's index.
+
+        Raises:
+            ValueError: a layer does not accept the shape that reaches it, or a random cell gets no key.
+        """
+        states = []
+        x = jax.ShapeDtypeStruct(shape, dtype)
+        for i, layer in enumerate(self.layers):
+            if is_stateless(layer):
+                states.append(())
+                x = shape_of(layer, lambda layer, x, name=str(i): apply(layer, name, x), x)
+            else:
+                own_key = None if key is None else jax.random.fold_in(key, i)
+                states.append(layer.init_state(x.shape, dtype, key=own_key))
+                x = shape_of(layer, lambda layer, state, x: layer.step(state, x)[1], states[-1], x)
+        return tuple(states)
+
+    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+        """One step in time, `x` `[N, *]` through every layer."""
+        x = jnp.asarray(x)
+        states = []
+        for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
+            new, x = ((), apply(layer, str(i), x)) if is_stateless(layer) else layer.step(old, x)
+            states.append(new)
+        return tuple(states), x
+
+    def propagate(self, state: State, xs: Sequence, through: Through) -> tuple[State, Any]:
+        """Takes `xs` through every layer; see `spikejax.typing.Network`."""
+        states = []
+        for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
+            new = ()
+            if isinstance(layer, Network):
+                new, xs = layer.propagate(old, xs, below(i, through))
+            elif is_stateless(layer):
+                xs = apply_over_time(layer, str(i), xs)
+            else:
+                new, xs = through((i,), self[i], old, xs)
+            states.append(new)
+        return tuple(states), xs
+
+    def hoist(self, x: Array) -> tuple[Array, "Sequential"]:
+        """Applies the stateless layers before the first cell; the rest keeps the names and the states."""
+        rest = list(self.layers)
+        for i, layer in enumerate(rest):
+            if isinstance(layer, Network):
+                x, rest[i] = layer.hoist(x)
+                break
+            if not is_stateless(layer):
+                break
+            x, rest[i] = apply(layer, str(i), x), identity
+        return x, Sequential(*rest)
+
+
+def identity(x: Array) -> Array:
+    """Stands where a layer has been hoisted out of the time loop."""
+    return x
+
+
+def below(index: int, through: Through) -> Through:
+    """`through` for the cells of the nested network at `index`."""
+    return lambda path, cell, state, xs: through((index, *path), cell, state, xs)

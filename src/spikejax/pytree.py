@@ -1,0 +1,119 @@
+"""Frozen dataclasses in which a number is a constant and an array is a parameter."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ARRAYS = (jax.Array, np.ndarray)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+class Struct:
+    """Base of cells and surrogates: an immutable record that JAX sees as a pytree.
+
+    Subclasses declare fields as a dataclass does (no decorator needed). A field given as a Python number
+    is static: compiled in, part of equality and hash. A field given as an array is a leaf: it can be
+    differentiated, vmapped, and hold one value a neuron. A field that is itself a `Struct` is a subtree.
+    Which fields are leaves is decided when the object is built and carried along, because JAX rebuilds
+    pytrees with placeholder leaves.
+    """
+
+    def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, lambda aux, children: _unflatten(cls, aux, children)
+        )
+
+    def __post_init__(self) -> None:
+        for name, value in _items(self):
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
+            elif isinstance(value, np.ndarray):
+                object.__setattr__(self, name, jnp.asarray(value))
+            elif not isinstance(value, (jax.Array, Struct)) and getattr(value, "__hash__", None) is None:
+                raise TypeError(
+                    f"`{name}` must be a number or an array, got {type(value).__name__} {value!r}: "
+                    f"use jnp.array(...) to make it a parameter"
+                )
+        leaves = tuple(name for name, value in _items(self) if isinstance(value, (jax.Array, Struct)))
+        object.__setattr__(self, "_leaves", leaves)
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks the fields; called once, when the object is built. Subclasses extend it."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated like a new object."""
+        unknown = sorted(set(changes) - {field.name for field in dataclasses.fields(self)})  # pyright: ignore[reportArgumentType]
+        if unknown:
+            names = ", ".join(name for name, _ in _items(self))
+            raise TypeError(f"{type(self).__name__} has no field `{unknown[0]}`: its fields are {names}")
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, yours = jax.tree.flatten(self), jax.tree.flatten(other)
+        return mine[1] == yours[1] and all(map(_same_array, mine[0], yours[0]))
+
+    def __hash__(self) -> int:
+        if jax.tree.leaves(self):
+            raise TypeError(
+                f"{self!r} has array fields and is not hashable: pass it as an argument, not as a static"
+            )
+        return hash((type(self), tuple(_items(self))))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_show(value)}" for name, value in _items(self))
+        return f"{type(self).__name__}({shown})"
+
+
+def check(
+    name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None
+) -> None:
+    """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    array = np.asarray(value, np.float64)
+    if not np.all(holds(array)):
+        advice = f": {remedy}" if remedy else ""
+        got = repr(value) if array.ndim == 0 else f"values from {array.min()} to {array.max()}"
+        raise ValueError(f"`{name}` must be {limit}, got {got}{advice}")
+
+
+def _items(struct: Struct) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(struct, field.name)) for field in dataclasses.fields(struct)]  # pyright: ignore[reportArgumentType]
+
+
+def _flatten_with_keys(struct: Struct):
+    leaves = struct._leaves  # pyright: ignore[reportAttributeAccessIssue]
+    children = [(jax.tree_util.GetAttrKey(name), getattr(struct, name)) for name in leaves]
+    constants = tuple((name, value) for name, value in _items(struct) if name not in leaves)
+    return children, (leaves, constants)
+
+
+def _unflatten(cls: type[Struct], aux: Any, children: Any) -> Struct:
+    leaves, constants = aux
+    struct = object.__new__(cls)
+    for name, value in (*constants, *zip(leaves, children, strict=True), ("_leaves", leaves)):
+        object.__setattr__(struct, name, value)
+    return struct
+
+
+def _same_array(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return False
+    return np.shape(a) == np.shape(b) and a.dtype == b.dtype and bool(np.array_equal(a, b))
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, jax.Array):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    return repr(value)

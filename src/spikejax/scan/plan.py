@@ -1,0 +1,83 @@
+"""What `run` will do, and why: the choice of chunk and method, made once and printable."""
+
+from dataclasses import dataclass
+from math import ceil, isqrt
+
+from spikejax.typing import Cell, Network
+
+METHODS = ("auto", "scan")
+
+NETWORK_CHUNK = 10
+"""Time steps a network computes layer by layer at once, where nothing asks for another number."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run goes through time; `print` it to read the choices and their reasons.
+
+    Attributes:
+        steps: time steps T.
+        chunk: time steps computed layer by layer at once.
+        remat: whether each chunk is computed again in the backward pass.
+        method: how one cell runs through a chunk.
+        reasons: a sentence for each choice that was not given.
+    """
+
+    steps: int
+    chunk: int
+    remat: bool
+    method: str
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        chunks = ceil(self.steps / self.chunk)
+        remat = ", each computed again in the backward pass" if self.remat else ""
+        head = f"{self.steps} steps in {chunks} chunk(s) of at most {self.chunk}{remat}; cells by method {self.method!r}"
+        return "\n".join((head, *(f"- {reason}" for reason in self.reasons)))
+
+
+def plan(
+    cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = False, method: str = "auto"
+) -> Plan:
+    """What `run` does with these arguments.
+
+    Args:
+        cell: a cell or a network.
+        steps: number of time steps T, > 0.
+        chunk: as in `run`; None chooses.
+        remat: as in `run`.
+        method: as in `run`.
+
+    Raises:
+        ValueError: `steps` or `chunk` is not a positive integer, or `method` is unknown.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"`steps` must be an integer > 0, got {steps!r}: a run needs at least one time step")
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    reasons = []
+    if method == "auto":
+        method = "scan"
+        reasons.append("method 'scan': step by step in one lax.scan, the method that serves every cell")
+    if chunk is None:
+        chunk, reason = _choose_chunk(cell, steps, remat)
+        reasons.append(f"chunk {chunk}: {reason}")
+    elif isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise ValueError(f"`chunk` must be an integer from 1 to the {steps} time steps, or None, got {chunk!r}")
+    return Plan(steps, min(chunk, steps), remat, method, tuple(reasons))
+
+
+def _choose_chunk(cell: Cell, steps: int, remat: bool) -> tuple[int, str]:
+    whole = cell.whole_sequence_reason() if isinstance(cell, Network) else None
+    if whole and not remat:
+        return steps, whole
+    if remat:
+        return _even(steps, isqrt(steps - 1) + 1), "about sqrt(T), which bounds memory best with remat"
+    if not isinstance(cell, Network):
+        return steps, "one cell has no layers to interleave"
+    return _even(steps, NETWORK_CHUNK), "one matrix product serves a whole chunk, and a chunk stays in the cache"
+
+
+def _even(steps: int, chunk: int) -> int:
+    """The chunk nearest below that needs as many chunks, so that the last is not much shorter."""
+    return ceil(steps / ceil(steps / chunk))

@@ -1,0 +1,196 @@
+"""The driver: one cell or a whole network over many time steps."""
+
+from collections.abc import Sequence as Names
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from spikejax.pytree import check
+from spikejax.scan.plan import Plan, plan
+from spikejax.scan.walk import Walk, check_record
+from spikejax.typing import Array, Cell, Network, Propagate, Sequence, State, Static
+
+
+def run(
+    cell: Cell,
+    xs: ArrayLike,
+    state: State = None,
+    *,
+    steps: int | None = None,
+    chunk: int | None = None,
+    remat: bool = False,
+    method: str = "auto",
+    lengths: ArrayLike | None = None,
+    record: Names[str] | None = None,
+) -> tuple[State, Any]:
+    """Runs `cell` over time: `state, ys = run(cell, xs)`.
+
+    Time is cut in chunks. Inside a chunk a network runs layer by layer, from chunk to chunk step by step, so that
+    `chunk=T` is layer-by-layer propagation and `chunk=1` is step-by-step propagation. Outputs and gradients do not
+    depend on the chunk (but see `BatchNorm` in train mode in the concept page on networks), nor on `remat`.
+
+    Args:
+        cell: a cell, or a network of cells.
+        xs: input `[T, N, *]`, time first; with `steps`, one static input `[N, *]` shown at every step.
+        state: state to start from; None starts from `cell.init_state(xs.shape[1:])`. Cells that draw random
+            numbers need `cell.init_state(shape, key=key)`.
+        steps: number of steps T of a static input. The stateless layers before the first cell are computed once.
+        chunk: time steps computed layer by layer at once; None chooses (see `plan`).
+        remat: True computes each chunk again in the backward pass instead of storing what it needs: memory grows
+            with `chunk + T / chunk` instead of T.
+        method: how one cell runs through its chunk: "scan", or "auto" to choose.
+        lengths: valid steps of each sequence `[N]`, integers from 1 to T. After its length a sequence's state and
+            outputs stay as they were at its last valid step.
+        record: names of what to return besides the outputs: "spikes" (the output of every cell), "membrane" (its `v`
+            after each step), any field of a state; with a path for one layer only, such as "3.membrane".
+
+    Returns:
+        The last state, and the outputs `[T, N, *]`; with `record`, the last state and a pair of the outputs and a
+        dict from "path.kind" to `[T, N, *]`.
+
+    Raises:
+        ValueError: no time step, no time axis and no `steps` or both, a state made for another shape, an unknown
+            `method` or `record`, a `chunk` or `lengths` out of range.
+        TypeError: `cell` has no `init_state` and `step`.
+    """
+    if not isinstance(cell, Cell):
+        raise TypeError(
+            f"`cell` must have `init_state` and `step`, got {type(cell).__name__}: wrap layers in sx.nn.Sequential"
+        )
+    inputs = _inputs(jnp.asarray(xs), steps)
+    shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
+    count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
+    chosen = plan(cell, count, chunk=chunk, remat=remat, method=method)
+    if state is None:
+        dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
+        state = cell.init_state(shape, dtype)
+    else:
+        _check_state(cell, state, shape, steps)
+    valid = None if lengths is None else _lengths(lengths, shape[0], count)
+    names = (record,) if isinstance(record, str) else tuple(record or ())
+
+    if isinstance(cell, Network):
+        if isinstance(inputs, Static):
+            value, cell = cell.hoist(inputs.value)
+            inputs = Static(value, inputs.steps)
+        propagate, variables, restore = cell.pure()
+    else:
+        propagate, variables, restore = _alone(cell), (), lambda _: None
+    (variables, state), (ys, records) = _over_chunks(propagate, (variables, state), inputs, chosen, valid, names)
+    restore(variables)
+    if valid is not None:
+        ys, records = jax.tree.map(lambda a: _hold(a, valid), (ys, records))
+    return state, ys if record is None else (ys, records)
+
+
+def _over_chunks(
+    propagate: Propagate, carry: Any, xs: Sequence, plan: Plan, lengths: Array | None, record: tuple[str, ...]
+) -> tuple[Any, Any]:
+    """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
+
+    def one_chunk(carry: Any, start: int | Array, xs: Sequence) -> tuple[Any, Any]:
+        walk = Walk(start, lengths, record)
+        variables, state, ys = propagate(*carry, xs, walk)
+        if isinstance(ys, Static):
+            ys = jnp.broadcast_to(ys.value, (ys.steps, *ys.value.shape))
+        check_record(record, walk.available)
+        return (variables, state), (ys, walk.records)
+
+    def cut(start: int, count: int) -> Sequence:
+        return Static(xs.value, count) if isinstance(xs, Static) else xs[start : start + count]
+
+    inner = jax.checkpoint(one_chunk, prevent_cse=False) if plan.remat else one_chunk
+    outer = jax.checkpoint(one_chunk) if plan.remat else one_chunk
+    count, rest = divmod(plan.steps, plan.chunk)
+    if count == 1 and not rest:
+        return outer(carry, 0, xs)
+
+    def body(carry: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Any]:
+        start, part = inputs
+        return inner(carry, start, Static(xs.value, plan.chunk) if isinstance(xs, Static) else part)
+
+    whole = count * plan.chunk
+    parts = None if isinstance(xs, Static) else xs[:whole].reshape(count, plan.chunk, *xs.shape[1:])
+    carry, out = lax.scan(body, carry, (jnp.arange(count) * plan.chunk, parts))
+    out = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), out)
+    if rest:
+        carry, last = outer(carry, whole, cut(whole, rest))
+        out = jax.tree.map(lambda a, b: jnp.concatenate((a, b)), out, last)
+    return carry, out
+
+
+def _alone(cell: Cell) -> Propagate:
+    """The propagation of a cell that is no network."""
+
+    def propagate(variables: Any, state: State, xs: Sequence, through: Any) -> tuple[Any, State, Array]:
+        return variables, *through((), cell, state, xs)
+
+    return propagate
+
+
+def _inputs(xs: Array, steps: int | None) -> Sequence:
+    """The input as a sequence, with what can be wrong with its time axis."""
+    if steps is not None:
+        if xs.ndim < 1:
+            raise ValueError(f"`xs` must be one static input [N, *] with `steps`, got shape {xs.shape}")
+        return Static(xs, steps)
+    if xs.ndim < 2:
+        raise ValueError(
+            f"`xs` must be [T, N, *], time first, got shape {xs.shape}: add the missing axes, or give `steps` to show "
+            f"one static input [N, *] at every step"
+        )
+    if xs.shape[0] == 0:
+        raise ValueError(f"`xs` must have at least one time step, got shape {xs.shape} with T = 0")
+    return xs
+
+
+def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | None) -> None:
+    """Raises `ValueError` where `state` was made for another input than `shape`."""
+
+    def shapes(shape: tuple[int, ...]) -> Any:
+        return jax.eval_shape(lambda: cell.init_state(shape, key=jax.random.key(0)))
+
+    def fits(expected: Any) -> bool:
+        same = jax.tree.structure(expected) == jax.tree.structure(state)
+        return same and jax.tree.map(jnp.shape, expected) == jax.tree.map(jnp.shape, state)
+
+    expected = shapes(shape)
+    if fits(expected):
+        return
+    if steps is not None and len(shape) > 1 and fits(shapes(shape[1:])):
+        raise ValueError(
+            f"`xs` has a time axis and `steps` = {steps} was given too: `state` is made for inputs {shape[1:]}, `xs` "
+            f"has shape {shape}; leave out one of them"
+        )
+    if jax.tree.structure(expected) != jax.tree.structure(state):
+        raise ValueError(
+            f"`state` must have the structure {jax.tree.structure(expected)}, got {jax.tree.structure(state)}: make it "
+            f"with init_state({shape}) of the same cell"
+        )
+    for (path, want), have in zip(jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(state), strict=True):
+        if want.shape != jnp.shape(have):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"`state`{name} must have shape {want.shape} for inputs {shape}, got {jnp.shape(have)}: make it with "
+                f"init_state({shape}), or pass state=None"
+            )
+
+
+def _lengths(lengths: ArrayLike, batch: int, steps: int) -> Array:
+    """The valid steps of each sequence, checked."""
+    lengths = jnp.asarray(lengths)
+    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(
+            f"`lengths` must be one integer a sequence, shape ({batch},), got {lengths.dtype} of shape {lengths.shape}"
+        )
+    check("lengths", lengths, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
+    return lengths
+
+
+def _hold(ys: Array, lengths: Array) -> Array:
+    """Outputs `[T, N, *]` that stay as they were at each sequence's last valid step."""
+    times = jnp.minimum(jnp.arange(ys.shape[0])[:, None], lengths[None] - 1)
+    return ys[times, jnp.arange(lengths.shape[0])[None]]

@@ -1,0 +1,95 @@
+"""Checkpoints with orbax: the latest and the best, each written beside the last good one before it goes."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Checkpoints:
+    """The `latest` and the `best` checkpoint of a run, in two folders.
+
+    A checkpoint is written to a temporary folder, renamed when complete, and only then the one before it is removed:
+    killed at any moment, the last good one loads.
+
+    Args:
+        directory: folder of the run's checkpoints; made where it is missing.
+    """
+
+    KINDS = ("latest", "best")
+
+    def __init__(self, directory: Path) -> None:
+        import orbax.checkpoint as ocp  # a third of a second, so only where checkpoints are used
+
+        self._ocp = ocp
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        self._managers = {
+            kind: ocp.CheckpointManager(directory.absolute() / kind, options=options) for kind in self.KINDS
+        }
+
+    def save(self, kind: str, step: int, state: Any, progress: dict[str, Any]) -> None:
+        """Saves a pytree of arrays and a dict of plain values as the `kind` ("latest" or "best") checkpoint."""
+        args = self._ocp.args
+        item = args.Composite(state=args.StandardSave(_to_dict(state)), progress=args.JsonSave(progress))
+        self._managers[kind].save(step, args=item, force=True)
+
+    def load(self, kind: str, like: Any) -> tuple[Any, dict[str, Any]]:
+        """The state and the progress of the `kind` checkpoint.
+
+        Args:
+            kind: "latest" or "best".
+            like: a state of the same structure, such as the initial one.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            ValueError: the checkpoint was made for another network or optimizer.
+        """
+        manager = self._managers[kind]
+        step = manager.latest_step()
+        if step is None:
+            raise FileNotFoundError(f"no {kind} checkpoint in {manager.directory}: train first, without --resume")
+        args = self._ocp.args
+        expected = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in _to_dict(like).items()}
+        try:
+            item = args.Composite(state=args.StandardRestore(expected), progress=args.JsonRestore())
+            loaded = manager.restore(step, args=item)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"the {kind} checkpoint in {manager.directory} does not fit this network and optimizer: {error}"
+            ) from error
+        return _from_dict(loaded["state"], like), loaded["progress"]
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for manager in self._managers.values():
+            manager.close()
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _to_dict(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of `tree` as host arrays by name; random keys as their words."""
+    data = [(name, jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _named_leaves(tree)]
+    return {name: np.asarray(jax.device_get(leaf)) for name, leaf in data}
+
+
+def _from_dict(arrays: dict[str, Any], like: Any) -> Any:
+    """The inverse of `_to_dict`."""
+
+    def revive(name: str, old: Any) -> jax.Array:
+        new = jnp.asarray(arrays[name])
+        return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
+
+    leaves = [revive(name, old) for name, old in _named_leaves(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -1,0 +1,191 @@
+"""The options of a training run, checked, saved beside it, and turned into a network and a trainer."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from spikejax import models
+from spikejax.cells import IF, LIF, ParametricLIF
+from spikejax.datasets import ImageData, load_digits, load_fashion_mnist, load_mnist
+from spikejax.encoding import Poisson
+from spikejax.losses import cross_entropy_rate, mse_rate
+from spikejax.surrogate import ATan
+from spikejax.train.optimizer import make_optimizer, make_schedule
+from spikejax.train.trainer import Trainer
+
+DATASETS = ("digits", "mnist", "fashion-mnist")
+CHOICES = {
+    "dataset": DATASETS,
+    "model": ("fc", "conv"),
+    "neuron": ("lif", "if", "plif"),
+    "encoder": ("poisson", "direct"),
+    "loss": ("mse", "cross-entropy"),
+    "precision": ("float32", "bfloat16"),
+}
+_LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+_LOSSES = {"mse": mse_rate, "cross-entropy": cross_entropy_rate}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to train, and how. Defaults are those of the digits demonstration.
+
+    Attributes:
+        dataset: one of `DATASETS`.
+        data: folder or file of the data set; the digits are built in.
+        model: "fc" or "conv".
+        hidden: neurons of each hidden layer of "fc".
+        channels: feature maps of "conv".
+        voters: output neurons a class.
+        neuron: "lif", "if" or "plif".
+        tau: membrane time constant in steps, > 1, where the neuron has one.
+        encoder: "poisson" or "direct".
+        steps: time steps T for which a sample is shown.
+        epochs: passes over the training samples.
+        batch_size: samples a batch.
+        optimizer: one of `spikejax.train.optimizer.OPTIMIZERS`.
+        learning_rate: rate to start from, > 0.
+        schedule: one of `spikejax.train.optimizer.SCHEDULES`.
+        warmup: epochs during which the rate rises from 0.
+        loss: "mse" or "cross-entropy" of the firing rates.
+        precision: dtype of the matrix products; membranes and parameters stay float32.
+        chunk: as in `spikejax.run`.
+        remat: as in `spikejax.run`.
+        patience: epochs without a better test accuracy after which training stops early; None never.
+        seed: seed of weights, shuffling and encoders.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    dataset: str = "digits"
+    data: str | None = None
+    model: str = "fc"
+    hidden: tuple[int, ...] = (256,)
+    channels: int = 32
+    voters: int = 1
+    neuron: str = "lif"
+    tau: float = 2.0
+    encoder: str = "direct"
+    steps: int = 10
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup: int = 0
+    loss: str = "mse"
+    precision: str = "float32"
+    chunk: int | None = None
+    remat: bool = False
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("steps", "epochs", "batch_size", "channels", "voters", "patience", "chunk"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be >= 1, got {value}")
+        if self.dataset == "digits" and self.data is not None:
+            raise ValueError(f"`data` must not be given with digits, which are built in, got {self.data!r}")
+        if not 0 <= self.warmup < self.epochs:
+            raise ValueError(f"`warmup` must be from 0 to below the {self.epochs} epochs, got {self.warmup}")
+        if self.neuron != "if" and not self.tau > 1:
+            raise ValueError(f"`tau` must be > 1, got {self.tau}: it is in time steps")
+        make_optimizer(self.optimizer, make_schedule(self.schedule, self.learning_rate, 1))
+
+    def save(self, path: Path) -> None:
+        """Writes the options as JSON, in one stroke."""
+        partial_file = path.with_suffix(".tmp")
+        partial_file.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        os.replace(partial_file, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "RunConfig":
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: `path` does not exist.
+            ValueError: it is not such a file.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path.parent} holds no run: it has no {path.name}")
+        try:
+            values = json.loads(path.read_text())
+            return cls(**{**values, "hidden": tuple(values["hidden"])})
+        except (TypeError, KeyError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not the description of a run: {error}") from error
+
+
+def load_data(config: RunConfig) -> ImageData:
+    """The data set of a run.
+
+    Raises:
+        FileNotFoundError: it is not where `config.data` says; the message lists what was looked for.
+        ValueError: a file is damaged, or `data` is missing.
+    """
+    if config.dataset == "digits":
+        return load_digits()
+    if config.data is None:
+        raise ValueError(f"`data` must name the folder or file of {config.dataset}: give --data PATH")
+    return _LOADERS[config.dataset](config.data)
+
+
+def build_trainer(config: RunConfig, data: ImageData) -> tuple[Trainer, Any]:
+    """The trainer of a run, and its learning rate over training steps.
+
+    Raises:
+        ValueError: the configuration does not fit the data.
+    """
+    rngs = nnx.Rngs(config.seed)
+    common: dict[str, Any] = {
+        "neuron": _neuron(config),
+        "voters": config.voters,
+        "encoder": Poisson() if config.encoder == "poisson" else None,
+        "dtype": None if config.precision == "float32" else jnp.bfloat16,
+        "rngs": rngs,
+    }
+    shape, classes = data.x_train.shape[1:], len(data.classes)
+    if config.model == "fc":
+        net = models.fully_connected(shape, classes, hidden=config.hidden, **common)
+    else:
+        net = models.convolutional(shape, classes, channels=config.channels, **common)
+    per_epoch = len(data.x_train) // config.batch_size
+    schedule = make_schedule(
+        config.schedule,
+        config.learning_rate,
+        max(per_epoch, 1) * config.epochs,
+        warmup=per_epoch * config.warmup,
+    )
+    trainer = Trainer(
+        net,
+        make_optimizer(config.optimizer, schedule),
+        steps=config.steps,
+        batch_size=config.batch_size,
+        loss=_LOSSES[config.loss],
+        scale=data.scale,
+        chunk=config.chunk,
+        remat=config.remat,
+        seed=config.seed,
+    )
+    trainer.batches_per_epoch(len(data.x_train))
+    return trainer, schedule
+
+
+def _neuron(config: RunConfig) -> Any:
+    surrogate = ATan()
+    if config.neuron == "if":
+        return partial(IF, surrogate=surrogate)
+    if config.neuron == "plif":
+        return partial(ParametricLIF, init_tau=config.tau, surrogate=surrogate)
+    return partial(LIF, tau=config.tau, surrogate=surrogate)

@@ -1,0 +1,60 @@
+"""Optimizers and learning-rate schedules by name, from optax."""
+
+import optax
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+SCHEDULES = ("constant", "cosine", "step", "exponential")
+
+
+def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
+    """A learning rate over training steps.
+
+        constant:    lr
+        cosine:      lr (1 + cos(pi t / T)) / 2
+        step:        lr, lr / 10 from T / 2 on, lr / 100 from 3 T / 4 on
+        exponential: lr 100^(-t / T)
+
+    Args:
+        name: one of `SCHEDULES`.
+        learning_rate: the rate lr to start from, > 0.
+        steps: batches T of the whole training.
+        warmup: batches during which the rate rises linearly from 0; they come before the schedule, within T.
+
+    Raises:
+        ValueError: an unknown name, a rate <= 0, or a warm-up as long as the training.
+    """
+    if not learning_rate > 0:
+        raise ValueError(f"`learning_rate` must be > 0, got {learning_rate!r}")
+    if not 0 <= warmup < max(steps, 1):
+        raise ValueError(f"`warmup` must be from 0 to below the {steps} training steps, got {warmup}")
+    rest = steps - warmup
+    if name == "constant":
+        schedule = optax.constant_schedule(learning_rate)
+    elif name == "cosine":
+        schedule = optax.cosine_decay_schedule(learning_rate, rest)
+    elif name == "step":
+        schedule = optax.piecewise_constant_schedule(learning_rate, {rest // 2: 0.1, rest * 3 // 4: 0.1})
+    elif name == "exponential":
+        schedule = optax.exponential_decay(learning_rate, rest, 0.01)
+    else:
+        raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}, got {name!r}")
+    if not warmup:
+        return schedule
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), schedule], [warmup])
+
+
+def make_optimizer(name: str, learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+    """An optax optimizer: "adam", "adamw", "sgd" (momentum 0.9) or "rmsprop".
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        learning_rate: a rate or a schedule.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    if name == "sgd":
+        return optax.sgd(learning_rate, momentum=0.9)
+    return getattr(optax, name)(learning_rate)

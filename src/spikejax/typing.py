@@ -1,0 +1,86 @@
+"""The contracts between the parts of spikejax: what a state, a surrogate, a cell and a network are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+Array: TypeAlias = jax.Array
+Shape: TypeAlias = tuple[int, ...]
+
+State: TypeAlias = Any
+"""A pytree of arrays, one leaf a state variable: all that a cell carries from one step to the next."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Static:
+    """An input that does not change: `value` `[N, *]` is shown at each of `steps` steps, never copied."""
+
+    value: Array
+    steps: int = field(metadata={"static": True})
+
+
+Sequence: TypeAlias = Array | Static
+"""The input of several steps: an array `[T, N, *]`, time first, or a `Static`."""
+
+Through: TypeAlias = Callable[[tuple[int, ...], "Cell", State, Sequence], tuple[State, Array]]
+"""How the driver takes one cell through time: `(path, cell, state, xs) -> (state, ys)`."""
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """A Heaviside step forward, a smooth stand-in backward."""
+
+    def __call__(self, u: Array) -> Array:
+        """Spikes of `u` (membrane minus threshold), same shape and dtype."""
+        ...
+
+    def derivative(self, u: Array) -> Array:
+        """The slope that gradients see at `u`."""
+        ...
+
+    def primitive(self, u: Array) -> Array:
+        """The function whose derivative is `derivative`."""
+        ...
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """A pure unit of computation in time: a neuron, an encoder, or a whole network of them."""
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
+        """The state before the first step, for inputs of `shape` `[N, *]`; `key` feeds random cells."""
+        ...
+
+    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+        """One step: input `x` `[N, *]` to the next state and the output `[N, *]`."""
+        ...
+
+
+@runtime_checkable
+class Network(Cell, Protocol):
+    """A cell made of cells, which can run layer by layer over several steps at once."""
+
+    def propagate(self, state: State, xs: Sequence, through: Through) -> tuple[State, Sequence]:
+        """Takes `xs` through every layer, leaving each cell's way through time to `through`."""
+        ...
+
+    def hoist(self, x: Array) -> tuple[Array, "Network"]:
+        """Applies the stateless layers before the first cell to `x`; returns the result and what is left."""
+        ...
+
+    def pure(self) -> "tuple[Propagate, Any, Callable[[Any], None]]":
+        """`propagate` as a pure function, the variables it changes, and what writes them back."""
+        ...
+
+    def whole_sequence_reason(self) -> str | None:
+        """Why all steps should run in one chunk, where the outputs depend on the chunk; else None."""
+        ...
+
+
+Propagate: TypeAlias = Callable[[Any, State, Sequence, Through], tuple[Any, State, Sequence]]
+"""`propagate` of a network whose variables are an argument: `(variables, state, xs, through)`."""
