@@ -22,14 +22,24 @@ def firing_rate(outs: Array, lengths: ArrayLike | None = None) -> Array:
 
     Returns:
         Rates `[N, *]`, in float32 at least.
+
+    Raises:
+        ValueError: `lengths` does not fit `outs`, or leaves the range from 1 to T.
     """
     outs = outs.astype(jnp.promote_types(outs.dtype, jnp.float32))
     if lengths is None:
         return outs.mean(0)
     lengths = jnp.asarray(lengths)
-    shape = (1, -1) + (1,) * (outs.ndim - 2)
-    valid = jnp.arange(outs.shape[0]).reshape(-1, *shape[1:]) < lengths.reshape(shape)
-    return jnp.where(valid, outs, 0).sum(0) / lengths.reshape(shape[1:])
+    if lengths.shape != outs.shape[1:2] or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(
+            f"`lengths` must be integers of shape {outs.shape[1:2]}, one a sample of `outs` {outs.shape}, "
+            f"got {lengths.dtype} of shape {lengths.shape}"
+        )
+    steps = outs.shape[0]
+    check("lengths", lengths, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
+    after = (1,) * (outs.ndim - 2)
+    valid = jnp.arange(steps).reshape(-1, 1, *after) < lengths.reshape(1, -1, *after)
+    return jnp.where(valid, outs, 0).sum(0) / lengths.reshape(-1, *after)
 
 
 def mse_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -> Array:
@@ -45,7 +55,7 @@ def mse_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -
         lengths: valid steps of each sequence `[N]`; None counts all T.
 
     Raises:
-        ValueError: `labels` does not fit `outs`, or leaves the range.
+        ValueError: `labels` or `lengths` does not fit `outs`, or leaves the range.
 
     Source: the loss of SpikingJelly's MNIST tutorial; Fang et al., 2021.
     """
@@ -65,7 +75,7 @@ def cross_entropy_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None
         lengths: valid steps of each sequence `[N]`; None counts all T.
 
     Raises:
-        ValueError: `labels` does not fit `outs`, or leaves the range.
+        ValueError: `labels` or `lengths` does not fit `outs`, or leaves the range.
     """
     labels = _labels(outs, labels)
     return optax.softmax_cross_entropy_with_integer_labels(firing_rate(outs, lengths), labels).mean()
@@ -80,7 +90,7 @@ def accuracy(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -
         lengths: valid steps of each sequence `[N]`; None counts all T.
 
     Raises:
-        ValueError: `labels` does not fit `outs`, or leaves the range.
+        ValueError: `labels` or `lengths` does not fit `outs`, or leaves the range.
     """
     labels = _labels(outs, labels)
     return jnp.mean(firing_rate(outs, lengths).argmax(-1) == labels)

@@ -76,9 +76,17 @@ class Struct:
 def check(
     name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None
 ) -> None:
-    """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked."""
+    """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked.
+
+    Raises `TypeError` where `value` is neither a number nor an array.
+    """
     if isinstance(value, jax.core.Tracer):
         return
+    if isinstance(value, (str, tuple, list)):
+        raise TypeError(
+            f"`{name}` must be a number or an array, got {type(value).__name__} {value!r}: use jnp.array(...) to make "
+            f"it a parameter"
+        )
     array = np.asarray(value, np.float64)
     if not np.all(holds(array)):
         advice = f": {remedy}" if remedy else ""

@@ -34,8 +34,13 @@ def test_unknown_dtype_is_a_bad_magic_number(tmp_path):
     _expect_error(tmp_path, bytes((0, 0, 0x77, 3)) + bytes(12), "not an IDX file.*'00 00 77 03'")
 
 
-def test_empty_file_is_a_bad_magic_number(tmp_path):
+def test_first_two_bytes_must_be_zero(tmp_path):
+    _expect_error(tmp_path, b"\x01\x00\x08\x03" + bytes(12), "not an IDX file: .* '01 00 08 03'")
+
+
+def test_files_shorter_than_the_magic_number(tmp_path):
     _expect_error(tmp_path, b"", "not an IDX file: its magic number is ''")
+    _expect_error(tmp_path, b"\0\0\x08", "not an IDX file: its magic number is '00 00 08'")
 
 
 def test_wrong_dtype_is_named(tmp_path, to_idx):
@@ -70,13 +75,15 @@ def test_header_of_a_huge_array_allocates_nothing(tmp_path):
     _expect_error(tmp_path, content, f"truncated: 0 bytes after the header, expected {(2**32 - 1) ** 3}")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "header"])
+@pytest.mark.parametrize("damage", ["truncated", "value", "block", "header"])
 def test_corrupt_gzip_is_named(tmp_path, to_idx, damage):
     content = bytearray(gzip.compress(to_idx(np.random.default_rng(0).integers(0, 256, (9, 3, 4), np.uint8))))
     if damage == "truncated":
         content = content[:-20]
-    elif damage == "flipped":
+    elif damage == "value":
         content[len(content) // 2] ^= 0xFF
+    elif damage == "block":
+        content[10] = 0xFF
     else:
         content[2] = 0
     _expect_error(tmp_path, bytes(content), "not an intact gzip file")

@@ -77,17 +77,18 @@ class ChargeFireReset(Struct):
         Raises:
             ValueError: `x` and the state differ in shape, or a per-neuron parameter does not broadcast to it.
         """
-        x = jnp.asarray(x)
-        dtype = jax.tree.leaves(state)[0].dtype
-        self._check_broadcast(x.shape)
-        h = jax.tree.map(lambda new, old: new.astype(old.dtype), self.charge(state, x), state)
-        if jax.tree.map(jnp.shape, h) != jax.tree.map(jnp.shape, state):
+        x, state = jax.tree.map(jnp.asarray, (x, state))
+        first = jax.tree.leaves(state)[0]
+        if x.shape != first.shape:
             raise ValueError(
-                f"`x` has shape {x.shape}, but the state was made for {jax.tree.leaves(state)[0].shape}: "
-                f"use init_state({x.shape})"
+                f"`x` has shape {x.shape}, but the state was made for {first.shape}: use init_state({x.shape})"
             )
+        self._check_broadcast(x.shape)
+        # In the dtype of the state, so that a charge such as v + x**2 rounds as the membrane does, not as x.
+        charged = self.charge(state, x.astype(first.dtype))
+        h = jax.tree.map(lambda new, old: new.astype(old.dtype), charged, state)
         s = self.fire(h)
-        return self.reset(h, s), s.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else dtype)
+        return self.reset(h, s), s.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else first.dtype)
 
     def _check_broadcast(self, shape: Shape) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(self):
@@ -115,6 +116,7 @@ class Neuron(ChargeFireReset):
 
     Raises:
         ValueError: a threshold or reset is not finite, or `v_reset` >= `v_threshold`.
+        TypeError: a field is neither a number nor an array, or `surrogate` is no surrogate.
     """
 
     v_threshold: float | Array = 1.0
@@ -123,7 +125,12 @@ class Neuron(ChargeFireReset):
     surrogate: Surrogate = Sigmoid()
 
     def validate(self) -> None:
-        """Raises ValueError unless the thresholds are finite and in order."""
+        """Raises ValueError unless the thresholds are finite and in order, TypeError for a wrong surrogate."""
+        if isinstance(self.surrogate, type) or not isinstance(self.surrogate, Surrogate):
+            raise TypeError(
+                f"`surrogate` must be an object such as sx.surrogate.Sigmoid(), with `derivative` and `primitive`, "
+                f"got {self.surrogate!r}"
+            )
         check("v_threshold", self.v_threshold, np.isfinite, "finite")
         if self.v_reset is not None:
             check("v_reset", self.v_reset, np.isfinite, "finite", "use v_reset=None for the soft reset")

@@ -56,6 +56,8 @@ def run(
             `method` or `record`, a `chunk` or `lengths` out of range.
         TypeError: `cell` has no `init_state` and `step`.
     """
+    if isinstance(cell, type):
+        raise TypeError(f"`cell` is the class {cell.__name__}: give an instance, such as {cell.__name__}()")
     if not isinstance(cell, Cell):
         raise TypeError(
             f"`cell` must have `init_state` and `step`, got {type(cell).__name__}: wrap layers in sx.nn.Sequential"

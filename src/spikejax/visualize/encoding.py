@@ -21,7 +21,8 @@ def plot_encoding(images: ArrayLike, spikes: ArrayLike) -> "Figure":
 
     Args:
         images: pixels of any range, [n, H, W] or [n, H, W, 1], n from 1 to 16. All share one scale of greys.
-        spikes: values 0 and 1, [T, n, H, W] or [T, n, H, W, 1].
+        spikes: values 0 and 1, [T, n, H, W] or [T, n, H, W, 1]; H and W may be other than the images', as those
+            of a feature map.
 
     Returns:
         The figure.
@@ -33,7 +34,7 @@ def plot_encoding(images: ArrayLike, spikes: ArrayLike) -> "Figure":
     """
     pixels = as_values("images", _drop_channel("images", images, 4), ("images", "H", "W"))
     fired = as_spikes("spikes", _drop_channel("spikes", spikes, 5), ("time steps", "images", "H", "W"))
-    if fired.shape[1:] != pixels.shape:
+    if fired.shape[1] != len(pixels):
         raise ValueError(
             f"`spikes` must be [T, n, H, W] for `images` [n, H, W] of shape {pixels.shape}, got "
             f"{fired.shape}: encode the same images"
@@ -43,7 +44,8 @@ def plot_encoding(images: ArrayLike, spikes: ArrayLike) -> "Figure":
             f"`images` must be at most {_MOST_IMAGES}, got {len(pixels)}: give images[:8], spikes[:, :8]"
         )
     steps = len(fired)
-    shown = np.unique(np.linspace(0, steps - 1, _MOST_FRAMES).round().astype(int))
+    shown = np.linspace(0, steps - 1, _MOST_FRAMES).round().astype(int)
+    # As keys, the steps that a short sequence would show twice are one.
     frames = {f"step {step}": fired[step] for step in shown}
     rates = fired.mean(axis=0)
     return _draw_columns({"image": pixels, f"rate over {steps} step{'s' * (steps > 1)}": rates, **frames})

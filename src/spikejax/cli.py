@@ -1,0 +1,238 @@
+"""The `spikejax` command: train, evaluate, plot, info."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from spikejax.train import Checkpoints, RunConfig, TrainState, Trainer, build_trainer, fit, load_data
+from spikejax.train.config import CHOICES
+from spikejax.train.optimizer import OPTIMIZERS, SCHEDULES
+from spikejax.train.progress import ProgressBar
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Spiking neural networks on JAX.",
+)
+
+
+class Refusal(Exception):
+    """Something is wrong with the user's input; the message is a sentence."""
+
+
+
+def _choice(name: str, values: tuple[str, ...]) -> Any:
+    return Enum(name, {value: value for value in values}, type=str)
+
+
+Dataset = _choice("Dataset", CHOICES["dataset"])
+Model = _choice("Model", CHOICES["model"])
+Neuron = _choice("Neuron", CHOICES["neuron"])
+Encoder = _choice("Encoder", CHOICES["encoder"])
+Loss = _choice("Loss", CHOICES["loss"])
+Precision = _choice("Precision", CHOICES["precision"])
+Optimizer = _choice("Optimizer", OPTIMIZERS)
+Schedule = _choice("Schedule", SCHEDULES)
+Kind = _choice("Kind", Checkpoints.KINDS)
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as given to train --out.")]
+CheckpointKind = Annotated[Kind, typer.Option("--checkpoint", help="Which checkpoint.")]
+
+
+@app.command()
+def train(
+    dataset: Annotated[Dataset, typer.Argument(help="Data set; the digits are built in.")],
+    data: Annotated[Path | None, typer.Option(help="Folder or npz file of the data set.")] = None,
+    model: Annotated[Model | None, typer.Option(help="Fully connected or convolutional.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Hidden sizes of fc, as 196 or 256,128; '' for none.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Feature maps of conv.")] = None,
+    voters: Annotated[int | None, typer.Option(help="Output neurons a class.")] = None,
+    neuron: Annotated[Neuron | None, typer.Option(help="Neuron of every layer.")] = None,
+    tau: Annotated[float | None, typer.Option(help="Membrane time constant in steps, > 1.")] = None,
+    encoder: Annotated[Encoder | None, typer.Option(help="Poisson spikes, or the image as a current.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Time steps T a sample.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training samples.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples a batch.")] = None,
+    optimizer: Annotated[Optimizer | None, typer.Option(help="Optimizer.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate to start from.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="Course of the learning rate.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Epochs in which the rate rises from 0.")] = None,
+    loss: Annotated[Loss | None, typer.Option(help="Loss on the firing rates.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Dtype of the matrix products.")] = None,
+    chunk: Annotated[int | None, typer.Option(help="Time steps computed layer by layer at once.")] = None,
+    remat: Annotated[bool | None, typer.Option("--remat", help="Recompute chunks in the backward pass.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better test.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffling and encoders.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/DATASET-MODEL.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, with its options.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in --out.")] = False,
+) -> None:
+    """Train a network; Ctrl-C saves, --resume continues exactly."""
+    given = {
+        "dataset": dataset,
+        "data": None if data is None else str(data.absolute()),
+        "model": model,
+        "hidden": None if hidden is None else _sizes(hidden),
+        "channels": channels,
+        "voters": voters,
+        "neuron": neuron,
+        "tau": tau,
+        "encoder": encoder,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": lr,
+        "schedule": schedule,
+        "warmup": warmup,
+        "loss": loss,
+        "precision": precision,
+        "chunk": chunk,
+        "remat": remat,
+        "patience": patience,
+        "seed": seed,
+    }
+    values = {name: getattr(value, "value", value) for name, value in given.items() if value is not None}
+    with _refusing():
+        folder = out or Path("runs") / f"{values['dataset']}-{values.get('model', RunConfig.model)}"
+        config = _resumed(folder, values) if resume else RunConfig.preset(**values)
+        images = load_data(config)
+        trainer, rate = build_trainer(config, images)
+        _prepare(folder, resume, overwrite)
+        config.save(folder / "config.json")
+    typer.echo(f"{config.model} network of {config.neuron} neurons on {config.dataset}, T = {config.steps}: {folder}")
+    with _refusing(), ProgressBar(config.epochs) as bar:
+        outcome = fit(
+            trainer,
+            images,
+            folder,
+            epochs=config.epochs,
+            schedule=rate,
+            resume=resume,
+            patience=config.patience,
+            reporter=bar,
+        )
+    if outcome.reason == "interrupted":
+        typer.echo(f"saved; continue with: spikejax train {config.dataset} --out {folder} --resume")
+        raise typer.Exit(130)
+    typer.echo(
+        f"{outcome.reason} after {outcome.epochs} epochs: test accuracy {outcome.test_accuracy:.2%} "
+        f"(best {outcome.best_accuracy:.2%})"
+    )
+
+
+@app.command()
+def evaluate(
+    folder: RunFolder,
+    checkpoint: CheckpointKind = Kind("latest"),
+    data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
+) -> None:
+    """Print loss and accuracy of a run on its test samples."""
+    with _refusing():
+        _, images, trainer, state, progress = _load(folder, checkpoint.value, data)
+    loss, accuracy = trainer.evaluate(state, images.x_test, images.y_test).means()
+    typer.echo(
+        f"{checkpoint.value} checkpoint, epoch {progress['epoch']}: test loss {loss:.4f}, test accuracy {accuracy:.2%}"
+    )
+
+
+@app.command()
+def plot(
+    folder: RunFolder,
+    checkpoint: CheckpointKind = Kind("latest"),
+    data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
+) -> None:
+    """Draw learning curves, output spikes, a membrane and the code of the input."""
+    with _refusing():
+        from spikejax.train.pictures import draw_run
+
+        config, images, trainer, state, _ = _load(folder, checkpoint.value, data)
+        for path in draw_run(folder, config, images, trainer, state):
+            typer.echo(path)
+
+
+@app.command()
+def info() -> None:
+    """Print versions, devices and the methods available."""
+    import jax
+
+    from spikejax.scan import METHODS
+
+    for name in ("spikejax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
+        typer.echo(f"{name:<18}{version(name)}")
+    typer.echo(f"{'python':<18}{sys.version.split()[0]}")
+    typer.echo(f"{'devices':<18}{', '.join(map(str, jax.devices()))}")
+    typer.echo(f"{'methods':<18}{', '.join(METHODS)}")
+
+
+def main() -> None:
+    """Runs the command; a bad option or input gets one sentence and exit status 2."""
+    try:
+        code = app(standalone_mode=False)
+    except (Refusal, TyperException) as error:
+        message = getattr(error, "format_message", error.__str__)()
+        typer.echo(f"spikejax: {' '.join(message.replace('Value error, ', '').split())}", err=True)
+        code = 2
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    sys.exit(code or 0)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turns what is wrong with the user's input into a usage error."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        raise Refusal(str(error)) from error
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise Refusal(f"--hidden must be sizes such as 196 or 256,128, got {text!r}") from None
+
+
+def _resumed(folder: Path, given: dict[str, Any]) -> RunConfig:
+    """The options of the run in `folder`; of the given ones only epochs and patience may differ."""
+    config = RunConfig.load(folder / "config.json")
+    for name, value in given.items():
+        if value != getattr(config, name) and (name not in ("epochs", "patience") or config.schedule != "constant"):
+            raise ValueError(
+                f"`{name}` is {getattr(config, name)!r} in {folder} and cannot become {value!r} on --resume: "
+                f"leave it out, or start a run in another --out"
+            )
+    return config.replace(**given)
+
+
+def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Makes the folder of the run, and sees that no earlier run is lost unasked."""
+    if not resume and (folder / "config.json").exists():
+        if not overwrite:
+            raise ValueError(f"{folder} holds a run already: give --resume, --overwrite, or another --out")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _load(folder: Path, kind: str, data: Path | None) -> tuple[RunConfig, Any, Trainer, TrainState, dict[str, Any]]:
+    """A run as it was trained: options, data, trainer, state and progress."""
+    config = RunConfig.load(folder / "config.json")
+    images = load_data(config if data is None else config.replace(data=str(data)))
+    trainer, _ = build_trainer(config, images)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        state, progress = checkpoints.load(kind, trainer.init())
+    return config, images, trainer, state, progress
+
+
+if __name__ == "__main__":
+    main()
