@@ -82,9 +82,7 @@ def test_without_a_key_the_error_says_how_to_give_one():
         lambda: sx.run(Poisson(), VALUES, steps=3),
         lambda: sx.nn.Sequential(Poisson(), sx.IF()).init_state((2, 3)),
     ):
-        with pytest.raises(
-            ValueError, match=r"`key` must be given.*net.init_state\(shape, key=jax.random.key\(0\)\)"
-        ):
+        with pytest.raises(ValueError, match=r"`key` must be given.*net.init_state\(shape, key=jax.random.key\(0\)\)"):
             run()
 
 

@@ -63,9 +63,7 @@ def test_rates_of_any_shape_and_dtype():
     outs = jnp.ones((5, 2, 3, 4), jnp.bfloat16).at[0].set(0)
     np.testing.assert_allclose(firing_rate(outs), jnp.full((2, 3, 4), 0.8), rtol=1e-6)
     assert firing_rate(outs).dtype == jnp.float32
-    np.testing.assert_allclose(
-        firing_rate(outs.astype(bool), [1, 5]), [[[0] * 4] * 3, [[0.8] * 4] * 3], rtol=1e-6
-    )
+    np.testing.assert_allclose(firing_rate(outs.astype(bool), [1, 5]), [[[0] * 4] * 3, [[0.8] * 4] * 3], rtol=1e-6)
     # 3000 steps do not fit into the mantissa of bfloat16.
     assert firing_rate(jnp.ones((3000, 1, 1), jnp.bfloat16)) == 1
 
@@ -95,9 +93,7 @@ def test_labels_that_do_not_fit_are_refused(loss, outs, labels, message):
         loss(jnp.zeros(outs), labels)
 
 
-@pytest.mark.parametrize(
-    "loss", [*CLASSIFICATION.values(), lambda outs, _, lengths: firing_rate(outs, lengths)]
-)
+@pytest.mark.parametrize("loss", [*CLASSIFICATION.values(), lambda outs, _, lengths: firing_rate(outs, lengths)])
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [

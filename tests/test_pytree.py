@@ -101,9 +101,7 @@ def test_placeholder_leaves_are_not_validated(struct):
 
 def test_paths_name_the_fields():
     cell = LIF(tau=jnp.array(2.0), surrogate=Sigmoid(jnp.array(4.0)))
-    paths = [
-        jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree.leaves_with_path(cell)
-    ]
+    paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree.leaves_with_path(cell)]
     assert sorted(paths) == ["surrogate.alpha", "tau"]
 
 

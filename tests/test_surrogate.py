@@ -54,9 +54,7 @@ def test_primitive_rises_from_0_to_1_through_a_half(surrogate):
 @pytest.mark.parametrize("surrogate", [Sigmoid(), ATan()], ids=repr)
 def test_golden_values(surrogate):
     u = jnp.asarray(GOLDEN["_inputs/surr_x"])
-    golden = {
-        key: GOLDEN[f"surrogate/{type(surrogate).__name__}/{key}"] for key in ("y", "grad", "primitive")
-    }
+    golden = {key: GOLDEN[f"surrogate/{type(surrogate).__name__}/{key}"] for key in ("y", "grad", "primitive")}
     np.testing.assert_array_equal(surrogate(u), golden["y"])
     np.testing.assert_allclose(slope(surrogate, u), golden["grad"], rtol=2e-6, atol=1e-7)
     np.testing.assert_allclose(surrogate.primitive(u), golden["primitive"], rtol=2e-6, atol=1e-7)
@@ -113,9 +111,7 @@ def test_not_spiking_gives_the_primitive_and_its_gradient(surrogate):
 
 def test_a_derivative_alone_makes_a_surrogate():
     assert isinstance(Triangle(), sx.typing.Surrogate)
-    with pytest.raises(
-        NotImplementedError, match=r"Triangle has no primitive, so spiking=False cannot be used"
-    ):
+    with pytest.raises(NotImplementedError, match=r"Triangle has no primitive, so spiking=False cannot be used"):
         Triangle(spiking=False)(jnp.zeros(2))
 
 

@@ -4,7 +4,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from spikejax.train import Checkpoints, RunConfig, TrainState, Trainer, build_trainer, fit, load_data
-from spikejax.train.config import CHOICES
-from spikejax.train.optimizer import OPTIMIZERS, SCHEDULES
+from spikejax.train import Checkpoints, RunConfig, Trainer, TrainState, build_trainer, fit, load_data
+from spikejax.train.checkpoint import Kind
+from spikejax.train.config import Dataset, Encoder, Loss, Model, Neuron, Precision
+from spikejax.train.optimizer import Optimizer, Schedule
 from spikejax.train.progress import ProgressBar
 
 app = typer.Typer(
@@ -28,21 +28,6 @@ app = typer.Typer(
 class Refusal(Exception):
     """Something is wrong with the user's input; the message is a sentence."""
 
-
-
-def _choice(name: str, values: tuple[str, ...]) -> Any:
-    return Enum(name, {value: value for value in values}, type=str)
-
-
-Dataset = _choice("Dataset", CHOICES["dataset"])
-Model = _choice("Model", CHOICES["model"])
-Neuron = _choice("Neuron", CHOICES["neuron"])
-Encoder = _choice("Encoder", CHOICES["encoder"])
-Loss = _choice("Loss", CHOICES["loss"])
-Precision = _choice("Precision", CHOICES["precision"])
-Optimizer = _choice("Optimizer", OPTIMIZERS)
-Schedule = _choice("Schedule", SCHEDULES)
-Kind = _choice("Kind", Checkpoints.KINDS)
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as given to train --out.")]
 CheckpointKind = Annotated[Kind, typer.Option("--checkpoint", help="Which checkpoint.")]
@@ -101,7 +86,7 @@ def train(
         "patience": patience,
         "seed": seed,
     }
-    values = {name: getattr(value, "value", value) for name, value in given.items() if value is not None}
+    values = {name: value for name, value in given.items() if value is not None}
     with _refusing():
         folder = out or Path("runs") / f"{values['dataset']}-{values.get('model', RunConfig.model)}"
         config = _resumed(folder, values) if resume else RunConfig.preset(**values)
@@ -133,29 +118,29 @@ def train(
 @app.command()
 def evaluate(
     folder: RunFolder,
-    checkpoint: CheckpointKind = Kind("latest"),
+    checkpoint: CheckpointKind = "latest",
     data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
 ) -> None:
     """Print loss and accuracy of a run on its test samples."""
     with _refusing():
-        _, images, trainer, state, progress = _load(folder, checkpoint.value, data)
+        _, images, trainer, state, progress = _load(folder, checkpoint, data)
     loss, accuracy = trainer.evaluate(state, images.x_test, images.y_test).means()
     typer.echo(
-        f"{checkpoint.value} checkpoint, epoch {progress['epoch']}: test loss {loss:.4f}, test accuracy {accuracy:.2%}"
+        f"{checkpoint} checkpoint, epoch {progress['epoch']}: test loss {loss:.4f}, test accuracy {accuracy:.2%}"
     )
 
 
 @app.command()
 def plot(
     folder: RunFolder,
-    checkpoint: CheckpointKind = Kind("latest"),
+    checkpoint: CheckpointKind = "latest",
     data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
 ) -> None:
     """Draw learning curves, output spikes, a membrane and the code of the input."""
     with _refusing():
         from spikejax.train.pictures import draw_run
 
-        config, images, trainer, state, _ = _load(folder, checkpoint.value, data)
+        config, images, trainer, state, _ = _load(folder, checkpoint, data)
         for path in draw_run(folder, config, images, trainer, state):
             typer.echo(path)
 
@@ -224,7 +209,7 @@ def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _load(folder: Path, kind: str, data: Path | None) -> tuple[RunConfig, Any, Trainer, TrainState, dict[str, Any]]:
+def _load(folder: Path, kind: Kind, data: Path | None) -> tuple[RunConfig, Any, Trainer, TrainState, dict[str, Any]]:
     """A run as it was trained: options, data, trainer, state and progress."""
     config = RunConfig.load(folder / "config.json")
     images = load_data(config if data is None else config.replace(data=str(data)))

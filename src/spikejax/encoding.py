@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct, check
 from spikejax.typing import Array, Shape
@@ -51,7 +51,7 @@ class Poisson(Struct):
             )
         return RandomState(key)
 
-    def step(self, state: RandomState, x: ArrayLike) -> tuple[RandomState, Array]:
+    def step(self, state: RandomState, x: Array) -> tuple[RandomState, Array]:
         """Draws the spikes of one step.
 
         Args:
@@ -68,7 +68,9 @@ class Poisson(Struct):
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"`x` must be floating point within [0, 1], got {x.dtype}: scale it, as in x / 255")
-        check("x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input")
+        check(
+            "x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input"
+        )
         key, draw = jax.random.split(state.key)
         uniform = jax.random.uniform(draw, x.shape, jnp.promote_types(x.dtype, jnp.float32))
         return RandomState(key), (uniform < x).astype(x.dtype)

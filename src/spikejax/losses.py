@@ -59,9 +59,9 @@ def mse_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -
 
     Source: the loss of SpikingJelly's MNIST tutorial; Fang et al., 2021.
     """
-    labels = _labels(outs, labels)
+    classes = _labels(outs, labels)
     rate = firing_rate(outs, lengths)
-    return jnp.mean((rate - jax.nn.one_hot(labels, outs.shape[-1], dtype=rate.dtype)) ** 2)
+    return jnp.mean((rate - jax.nn.one_hot(classes, outs.shape[-1], dtype=rate.dtype)) ** 2)
 
 
 def cross_entropy_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -> Array:
@@ -77,8 +77,8 @@ def cross_entropy_rate(outs: Array, labels: ArrayLike, lengths: ArrayLike | None
     Raises:
         ValueError: `labels` or `lengths` does not fit `outs`, or leaves the range.
     """
-    labels = _labels(outs, labels)
-    return optax.softmax_cross_entropy_with_integer_labels(firing_rate(outs, lengths), labels).mean()
+    classes = _labels(outs, labels)
+    return optax.softmax_cross_entropy_with_integer_labels(firing_rate(outs, lengths), classes).mean()
 
 
 def accuracy(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -> Array:
@@ -92,18 +92,17 @@ def accuracy(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -
     Raises:
         ValueError: `labels` or `lengths` does not fit `outs`, or leaves the range.
     """
-    labels = _labels(outs, labels)
-    return jnp.mean(firing_rate(outs, lengths).argmax(-1) == labels)
+    return jnp.mean(firing_rate(outs, lengths).argmax(-1) == _labels(outs, labels))
 
 
 def _labels(outs: Array, labels: ArrayLike) -> Array:
-    labels = jnp.asarray(labels)
+    classes = jnp.asarray(labels)
     if outs.ndim != 3:
         raise ValueError(f"`outs` must be [T, N, C], time first, got shape {outs.shape}")
-    if labels.shape != outs.shape[1:2] or not jnp.issubdtype(labels.dtype, jnp.integer):
+    if classes.shape != outs.shape[1:2] or not jnp.issubdtype(classes.dtype, jnp.integer):
         raise ValueError(
             f"`labels` must be integers of shape {outs.shape[1:2]}, one a sample of `outs` {outs.shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"got {classes.dtype} of shape {classes.shape}"
         )
-    check("labels", labels, lambda c: (c >= 0) & (c < outs.shape[-1]), f"from 0 to {outs.shape[-1] - 1}")
-    return labels
+    check("labels", classes, lambda c: (c >= 0) & (c < outs.shape[-1]), f"from 0 to {outs.shape[-1] - 1}")
+    return classes

@@ -7,6 +7,7 @@ from typing import Any, Self, dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 ARRAYS = (jax.Array, np.ndarray)
 
@@ -63,9 +64,7 @@ class Struct:
 
     def __hash__(self) -> int:
         if jax.tree.leaves(self):
-            raise TypeError(
-                f"{self!r} has array fields and is not hashable: pass it as an argument, not as a static"
-            )
+            raise TypeError(f"{self!r} has array fields and is not hashable: pass it as an argument, not as a static")
         return hash((type(self), tuple(_items(self))))
 
     def __repr__(self) -> str:
@@ -73,14 +72,12 @@ class Struct:
         return f"{type(self).__name__}({shown})"
 
 
-def check(
-    name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None
-) -> None:
+def check(name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None) -> None:
     """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked.
 
     Raises `TypeError` where `value` is neither a number nor an array.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if isinstance(value, (str, tuple, list)):
         raise TypeError(
@@ -116,7 +113,7 @@ def _unflatten(cls: type[Struct], aux: Any, children: Any) -> Struct:
 def _same_array(a: Any, b: Any) -> bool:
     if a is b:
         return True
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
         return False
     return np.shape(a) == np.shape(b) and a.dtype == b.dtype and bool(np.array_equal(a, b))
 

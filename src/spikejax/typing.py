@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 Array: TypeAlias = jax.Array
 Shape: TypeAlias = tuple[int, ...]
@@ -56,7 +56,7 @@ class Cell(Protocol):
         """The state before the first step, for inputs of `shape` `[N, *]`; `key` feeds random cells."""
         ...
 
-    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+    def step(self, state: State, x: Array) -> tuple[State, Array]:
         """One step: input `x` `[N, *]` to the next state and the output `[N, *]`."""
         ...
 

@@ -121,9 +121,7 @@ def test_gradient_is_the_product_through_the_reset(row: Row, variant: Variant):
     want = simulate(row, variant, inputs())
     with jax.enable_x64(True):
         cell = row.build(variant)
-        (ys, state), (grad_cell, grad_x, grad_state) = jax.jit(run_and_grad)(
-            cell, *problem(cell, jnp.float64)
-        )
+        (ys, state), (grad_cell, grad_x, grad_state) = jax.jit(run_and_grad)(cell, *problem(cell, jnp.float64))
         assert {ys.dtype, state.v.dtype, grad_x.dtype, grad_state.v.dtype} == {jnp.dtype("float64")}
         close((ys, state.v, grad_x, grad_state.v), (want.s, want.v, want.grad_x, want.grad_v0), 1e-12)
         if row.parameter is None:
@@ -134,9 +132,7 @@ def test_gradient_is_the_product_through_the_reset(row: Row, variant: Variant):
             close(grad, summed, 1e-12)
 
 
-@pytest.mark.parametrize(
-    ("chunk", "remat"), [(1, False), (1, True), (3, False), (3, True), (STEPS, True), (20, False)]
-)
+@pytest.mark.parametrize(("chunk", "remat"), [(1, False), (1, True), (3, False), (3, True), (STEPS, True), (20, False)])
 @each_row
 def test_every_chunk_and_remat_is_equal(row: Row, chunk: int, remat: bool):
     variant = SOFT if remat and row.fires else HARD

@@ -84,9 +84,7 @@ def test_a_parameter_of_other_neurons_is_refused(cell, message):
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 5), (4,), (2, 4, 1), ()])
-@pytest.mark.parametrize(
-    "cell", [sx.IF(), sx.LIF(), sx.LeakyIntegrator()], ids=lambda cell: type(cell).__name__
-)
+@pytest.mark.parametrize("cell", [sx.IF(), sx.LIF(), sx.LeakyIntegrator()], ids=lambda cell: type(cell).__name__)
 def test_step_refuses_an_input_of_another_shape(cell, shape):
     with pytest.raises(ValueError, match=r"`x` has shape .*, but the state was made for \(2, 4\)"):
         cell.step(cell.init_state((2, 4)), jnp.ones(shape))
@@ -144,9 +142,7 @@ def test_smooth_reset_without_a_primitive_is_refused():
         sx.run(cell, jnp.ones((3, 2, 4)))
 
 
-@pytest.mark.parametrize(
-    ("given", "missing"), [((), "charge"), (("charge",), "fire"), (("charge", "fire"), "reset")]
-)
+@pytest.mark.parametrize(("given", "missing"), [((), "charge"), (("charge",), "fire"), (("charge", "fire"), "reset")])
 def test_a_neuron_that_lacks_an_equation_says_so(given, missing):
     equations = {"charge": lambda self, state, x: state, "fire": lambda self, h: h.v}
     bare = type("Bare", (sx.cells.ChargeFireReset,), {name: equations[name] for name in given})()

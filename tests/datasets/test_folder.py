@@ -81,9 +81,7 @@ def test_nothing_found_lists_every_file_and_the_remedy(tmp_path, load):
     message = str(error.value)
     for stem, ndim in (("train-images", 3), ("train-labels", 1), ("t10k-images", 3), ("t10k-labels", 1)):
         assert f"{stem}-idx{ndim}-ubyte or {stem}.idx{ndim}-ubyte" in message
-    assert (
-        str(tmp_path / "raw") in message and "each also .gz" in message and "Found of these: none" in message
-    )
+    assert str(tmp_path / "raw") in message and "each also .gz" in message and "Found of these: none" in message
     own = {
         load_mnist: ("MNIST",),
         load_fashion_mnist: ("FashionMNIST",),
@@ -98,9 +96,7 @@ def test_nothing_found_lists_every_file_and_the_remedy(tmp_path, load):
 def test_incomplete_set_says_what_was_found(tmp_path, arrays, write_idx_set):
     write_idx_set(tmp_path, arrays)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"Found of these: .*train-images-idx3-ubyte.*t10k-images"
-    ) as error:
+    with pytest.raises(FileNotFoundError, match=r"Found of these: .*train-images-idx3-ubyte.*t10k-images") as error:
         load_mnist(tmp_path)
     assert str(tmp_path / "t10k-labels-idx1-ubyte") not in str(error.value)
 
@@ -114,17 +110,13 @@ def test_absent_folder_and_absent_archive(tmp_path):
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path, arrays, write_idx_set):
     write_idx_set(tmp_path, arrays)
-    with pytest.raises(
-        ValueError, match=r"`path` must be a folder or an .npz file, .*train-images-idx3-ubyte"
-    ):
+    with pytest.raises(ValueError, match=r"`path` must be a folder or an .npz file, .*train-images-idx3-ubyte"):
         load_mnist(tmp_path / "train-images-idx3-ubyte")
 
 
 def test_images_and_labels_of_two_sets_are_refused(tmp_path, arrays, write_idx_set):
     write_idx_set(tmp_path, arrays | {"y_test": arrays["y_test"][:-2]})
-    with pytest.raises(
-        ValueError, match=r"t10k-images-idx3-ubyte has 10 images, but .*t10k-labels.* has 8 labels"
-    ):
+    with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte has 10 images, but .*t10k-labels.* has 8 labels"):
         load_mnist(tmp_path)
 
 

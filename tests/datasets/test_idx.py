@@ -60,9 +60,7 @@ def test_truncated_header_is_named(tmp_path, to_idx):
 
 def test_truncated_values_are_named(tmp_path, to_idx):
     content = to_idx(np.zeros((2, 3, 4), np.uint8))[:-5]
-    _expect_error(
-        tmp_path, content, r"truncated: 19 bytes after the header, expected 24 for the shape \(2, 3, 4\)"
-    )
+    _expect_error(tmp_path, content, r"truncated: 19 bytes after the header, expected 24 for the shape \(2, 3, 4\)")
 
 
 def test_bytes_left_over_are_named(tmp_path, to_idx):

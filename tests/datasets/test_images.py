@@ -58,6 +58,4 @@ def test_arrays_that_do_not_fit_are_named(arrays, key, change, match):
 
 def test_a_set_without_images_is_refused(arrays):
     with pytest.raises(ValueError, match=r"x_test.file: `x_test` has the shape \(0, 3, 4\)"):
-        assemble_images(
-            "set", arrays | {"x_test": arrays["x_test"][:0], "y_test": arrays["y_test"][:0]}, FILES, None
-        )
+        assemble_images("set", arrays | {"x_test": arrays["x_test"][:0], "y_test": arrays["y_test"][:0]}, FILES, None)

@@ -19,9 +19,7 @@ def test_reads_what_was_written(tmp_path, arrays, save):
 def test_missing_arrays_are_named(tmp_path, arrays):
     file = tmp_path / "set.npz"
     np.savez(file, x_train=arrays["x_train"], labels=arrays["y_train"])
-    with pytest.raises(
-        ValueError, match=r"lacks y_train, x_test, y_test: found \['labels', 'x_train'\]"
-    ) as error:
+    with pytest.raises(ValueError, match=r"lacks y_train, x_test, y_test: found \['labels', 'x_train'\]") as error:
         read_npz(file)
     assert str(file) in str(error.value)
 

@@ -16,9 +16,7 @@ def render():
         figure.savefig(io.BytesIO(), format="png")
         for plot in figure.axes:
             for axis in (plot.xaxis, plot.yaxis):
-                labels = [
-                    label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()
-                ]
+                labels = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
                 boxes = [label.get_window_extent() for label in labels if plot.axison]
                 for one, other in itertools.pairwise(boxes):
                     assert not one.overlaps(other), f"tick labels overlap: {[t.get_text() for t in labels]}"

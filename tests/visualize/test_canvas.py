@@ -23,9 +23,7 @@ def test_missing_matplotlib_names_the_extra(monkeypatch, call):
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(
-        ImportError, match=r"matplotlib, which is not installed: pip install 'spikejax\[viz\]'"
-    ):
+    with pytest.raises(ImportError, match=r"matplotlib, which is not installed: pip install 'spikejax\[viz\]'"):
         call()
 
 

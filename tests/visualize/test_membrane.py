@@ -72,7 +72,5 @@ def test_heatmap_ticks_are_whole(render, tick_texts, steps, neurons):
 
 
 def test_heatmap_refuses_other_axes():
-    with pytest.raises(
-        ValueError, match=r"`values` must have the axes \[time steps, neurons\], got the shape"
-    ):
+    with pytest.raises(ValueError, match=r"`values` must have the axes \[time steps, neurons\], got the shape"):
         plot_heatmap(np.zeros((2, 3, 4)))

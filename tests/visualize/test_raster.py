@@ -50,14 +50,10 @@ def test_ticks_are_few_and_whole(render, tick_texts, steps, neurons, rate):
 
 
 def test_batch_of_spikes_is_refused():
-    with pytest.raises(
-        ValueError, match=r"`spikes` must have the axes .* got the shape \(4, 2, 3\): select one"
-    ):
+    with pytest.raises(ValueError, match=r"`spikes` must have the axes .* got the shape \(4, 2, 3\): select one"):
         plot_raster(np.zeros((4, 2, 3)))
 
 
 def test_values_that_are_no_spikes_are_refused():
-    with pytest.raises(
-        ValueError, match=r"`spikes` of shape \(4, 2\) must have the values 0 and 1, got 2\.0"
-    ):
+    with pytest.raises(ValueError, match=r"`spikes` of shape \(4, 2\) must have the values 0 and 1, got 2\.0"):
         plot_raster(np.full((4, 2), 2.0))

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike, DTypeLike
+from jax.core import Tracer
+from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct, check
 from spikejax.surrogate import Sigmoid
@@ -63,7 +64,7 @@ class ChargeFireReset(Struct):
         """The state after the output `s`."""
         raise NotImplementedError(f"{type(self).__name__} must define `reset(self, h, s)`")
 
-    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+    def step(self, state: State, x: Array) -> tuple[State, Array]:
         """One step in time.
 
         Args:
@@ -134,7 +135,7 @@ class Neuron(ChargeFireReset):
         check("v_threshold", self.v_threshold, np.isfinite, "finite")
         if self.v_reset is not None:
             check("v_reset", self.v_reset, np.isfinite, "finite", "use v_reset=None for the soft reset")
-            if not isinstance(self.v_threshold, jax.core.Tracer):
+            if not isinstance(self.v_threshold, Tracer):
                 v_threshold = np.asarray(self.v_threshold)
                 limit = f"< v_threshold = {self.v_threshold!r}"
                 check("v_reset", self.v_reset, lambda v: v < v_threshold, limit, "the neuron would never rest")

@@ -26,8 +26,7 @@ _LAYOUTS = {
         folders=("", "raw", "MNIST/raw"),
         archives=("mnist.npz",),
         classes=tuple("0123456789"),
-        remedy="the folder with MNIST's four IDX files (torchvision.datasets.MNIST fetches them), or Keras's "
-        "mnist.npz",
+        remedy="the folder with MNIST's four IDX files (torchvision.datasets.MNIST fetches them), or Keras's mnist.npz",
     ),
     "fashion-mnist": _Layout(
         folders=("", "raw", "FashionMNIST/raw"),
@@ -142,17 +141,13 @@ def _read(path: Path, name: str, layout: _Layout) -> tuple[dict[str, np.ndarray]
             raise FileNotFoundError(f"`path`: there is no file {path}: give {layout.remedy}")
         return _read_archive(path)
     if path.is_file():
-        raise ValueError(
-            f"`path` must be a folder or an .npz file, got the file {path}: give the folder it lies in"
-        )
+        raise ValueError(f"`path` must be a folder or an .npz file, got the file {path}: give the folder it lies in")
     folders = [path / folder for folder in layout.folders]
     archives = [path / archive for archive in layout.archives if (path / archive).is_file()]
     sets = [files for files in map(_find_idx_files, folders) if len(files) == len(_IDX_FILES)]
     if len(sets) + len(archives) > 1:
         found = [str(files["x_train"].parent) for files in sets] + [str(archive) for archive in archives]
-        raise ValueError(
-            f"`path` {path} holds several data sets, {found}: give one of them, or move the others away"
-        )
+        raise ValueError(f"`path` {path} holds several data sets, {found}: give one of them, or move the others away")
     if archives:
         return _read_archive(archives[0])
     if sets:

@@ -32,16 +32,13 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     _check_magic(path, content[:4], ndim)
     header = 4 + 4 * ndim
     if len(content) < header:
-        raise ValueError(
-            f"{path} is truncated: {len(content)} bytes, expected a header of {header}: fetch it again"
-        )
+        raise ValueError(f"{path} is truncated: {len(content)} bytes, expected a header of {header}: fetch it again")
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", ndim, offset=4))
     found, expected = len(content) - header, math.prod(shape)
     if found != expected:
         fault = "is truncated" if found < expected else "has bytes left over"
         raise ValueError(
-            f"{path} {fault}: {found} bytes after the header, expected {expected} for the shape {shape}: "
-            "fetch it again"
+            f"{path} {fault}: {found} bytes after the header, expected {expected} for the shape {shape}: fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
 

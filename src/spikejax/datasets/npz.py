@@ -32,8 +32,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             arrays = {key: np.asarray(archive[key]) for key in _KEYS if key in present}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"{path} cannot be read ({error}): expected arrays of numbers (objects are not loaded): "
-            "fetch it again"
+            f"{path} cannot be read ({error}): expected arrays of numbers (objects are not loaded): fetch it again"
         ) from error
     missing = [key for key in _KEYS if key not in present]
     if missing:

@@ -1,6 +1,7 @@
 """Small image classifiers: fully connected, and convolutional."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ def fully_connected(
         raise ValueError(f"`hidden`, `classes` and `voters` must be >= 1, got {tuple(hidden)}, {classes} and {voters}")
     layers: list[Any] = [] if encoder is None else [encoder]
     layers.append(Flatten())
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nnx.Linear(fan_in, fan_out, use_bias=False, dtype=dtype, rngs=rngs), neuron()]
     return Sequential(*layers, *_vote(voters))
 

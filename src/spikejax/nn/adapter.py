@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Cell, Network, Propagate, Sequence, Shape, State, Static, Through
+from spikejax.typing import Array, Cell, Propagate, Sequence, Shape, State, Static, Through
 
 Layer = Cell | Callable[[Array], Array]
 
@@ -37,7 +37,7 @@ class CellModule(nnx.Module):
         """As the cell's own."""
         return self.cell.init_state(shape, dtype, key=key)
 
-    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+    def step(self, state: State, x: Array) -> tuple[State, Array]:
         """As the cell's own."""
         return self.cell.step(state, x)
 

@@ -40,7 +40,8 @@ class _Pool:
         strides = (strides,) * space if isinstance(strides, int) else strides
         if len(window) != space or len(strides) != space:
             raise ValueError(
-                f"`window` {self.window} and `strides` {self.strides} must have {space} axes for an input of shape {x.shape}"
+                f"`window` {self.window} and `strides` {self.strides} must have {space} axes for an input of shape "
+                f"{x.shape}"
             )
         return window, strides
 

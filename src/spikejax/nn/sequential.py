@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from spikejax.nn.adapter import (
     CellModule,
@@ -74,14 +74,14 @@ class Sequential(Container):
                 x = shape_of(layer, lambda layer, state, x: layer.step(state, x)[1], states[-1], x)
         return tuple(states)
 
-    def step(self, state: State, x: ArrayLike) -> tuple[State, Array]:
+    def step(self, state: State, x: Array) -> tuple[State, Array]:
         """One step in time, `x` `[N, *]` through every layer."""
-        x = jnp.asarray(x)
+        y = jnp.asarray(x)
         states = []
         for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
-            new, x = ((), apply(layer, str(i), x)) if is_stateless(layer) else layer.step(old, x)
+            new, y = ((), apply(layer, str(i), y)) if is_stateless(layer) else layer.step(old, y)
             states.append(new)
-        return tuple(states), x
+        return tuple(states), y
 
     def propagate(self, state: State, xs: Sequence, through: Through) -> tuple[State, Any]:
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""

@@ -32,13 +32,13 @@ class Plan:
     def __str__(self) -> str:
         chunks = ceil(self.steps / self.chunk)
         remat = ", each computed again in the backward pass" if self.remat else ""
-        head = f"{self.steps} steps in {chunks} chunk(s) of at most {self.chunk}{remat}; cells by method {self.method!r}"
+        head = (
+            f"{self.steps} steps in {chunks} chunk(s) of at most {self.chunk}{remat}; cells by method {self.method!r}"
+        )
         return "\n".join((head, *(f"- {reason}" for reason in self.reasons)))
 
 
-def plan(
-    cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = False, method: str = "auto"
-) -> Plan:
+def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = False, method: str = "auto") -> Plan:
     """What `run` does with these arguments.
 
     Args:

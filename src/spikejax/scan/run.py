@@ -26,7 +26,9 @@ def run(
     lengths: ArrayLike | None = None,
     record: Names[str] | None = None,
 ) -> tuple[State, Any]:
-    """Runs `cell` over time: `state, ys = run(cell, xs)`.
+    """Runs a cell over time.
+
+        state, ys = run(cell, xs)
 
     Time is cut in chunks. Inside a chunk a network runs layer by layer, from chunk to chunk step by step, so that
     `chunk=T` is layer-by-layer propagation and `chunk=1` is step-by-step propagation. Outputs and gradients do not
@@ -95,14 +97,12 @@ def _over_chunks(
 
     def one_chunk(carry: Any, start: int | Array, xs: Sequence) -> tuple[Any, Any]:
         walk = Walk(start, lengths, record)
-        variables, state, ys = propagate(*carry, xs, walk)
+        variables, state = carry
+        variables, state, ys = propagate(variables, state, xs, walk)
         if isinstance(ys, Static):
             ys = jnp.broadcast_to(ys.value, (ys.steps, *ys.value.shape))
         check_record(record, walk.available)
         return (variables, state), (ys, walk.records)
-
-    def cut(start: int, count: int) -> Sequence:
-        return Static(xs.value, count) if isinstance(xs, Static) else xs[start : start + count]
 
     inner = jax.checkpoint(one_chunk, prevent_cse=False) if plan.remat else one_chunk
     outer = jax.checkpoint(one_chunk) if plan.remat else one_chunk
@@ -110,7 +110,7 @@ def _over_chunks(
     if count == 1 and not rest:
         return outer(carry, 0, xs)
 
-    def body(carry: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Any]:
+    def body(carry: Any, inputs: tuple[Array, Any]) -> tuple[Any, Any]:
         start, part = inputs
         return inner(carry, start, Static(xs.value, plan.chunk) if isinstance(xs, Static) else part)
 
@@ -119,7 +119,7 @@ def _over_chunks(
     carry, out = lax.scan(body, carry, (jnp.arange(count) * plan.chunk, parts))
     out = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), out)
     if rest:
-        carry, last = outer(carry, whole, cut(whole, rest))
+        carry, last = outer(carry, whole, Static(xs.value, rest) if isinstance(xs, Static) else xs[whole:])
         out = jax.tree.map(lambda a, b: jnp.concatenate((a, b)), out, last)
     return carry, out
 
@@ -183,13 +183,13 @@ def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | 
 
 def _lengths(lengths: ArrayLike, batch: int, steps: int) -> Array:
     """The valid steps of each sequence, checked."""
-    lengths = jnp.asarray(lengths)
-    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+    valid = jnp.asarray(lengths)
+    if valid.shape != (batch,) or not jnp.issubdtype(valid.dtype, jnp.integer):
         raise ValueError(
-            f"`lengths` must be one integer a sequence, shape ({batch},), got {lengths.dtype} of shape {lengths.shape}"
+            f"`lengths` must be one integer a sequence, shape ({batch},), got {valid.dtype} of shape {valid.shape}"
         )
-    check("lengths", lengths, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
-    return lengths
+    check("lengths", valid, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
+    return valid
 
 
 def _hold(ys: Array, lengths: Array) -> Array:

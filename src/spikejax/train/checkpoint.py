@@ -1,11 +1,13 @@
 """Checkpoints with orbax: the latest and the best, each written beside the last good one before it goes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Kind = Literal["latest", "best"]
 
 
 class Checkpoints:
@@ -18,24 +20,22 @@ class Checkpoints:
         directory: folder of the run's checkpoints; made where it is missing.
     """
 
-    KINDS = ("latest", "best")
-
     def __init__(self, directory: Path) -> None:
         import orbax.checkpoint as ocp  # a third of a second, so only where checkpoints are used
 
         self._ocp = ocp
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
         self._managers = {
-            kind: ocp.CheckpointManager(directory.absolute() / kind, options=options) for kind in self.KINDS
+            kind: ocp.CheckpointManager(directory.absolute() / kind, options=options) for kind in get_args(Kind)
         }
 
-    def save(self, kind: str, step: int, state: Any, progress: dict[str, Any]) -> None:
+    def save(self, kind: Kind, step: int, state: Any, progress: dict[str, Any]) -> None:
         """Saves a pytree of arrays and a dict of plain values as the `kind` ("latest" or "best") checkpoint."""
         args = self._ocp.args
         item = args.Composite(state=args.StandardSave(_to_dict(state)), progress=args.JsonSave(progress))
         self._managers[kind].save(step, args=item, force=True)
 
-    def load(self, kind: str, like: Any) -> tuple[Any, dict[str, Any]]:
+    def load(self, kind: Kind, like: Any) -> tuple[Any, dict[str, Any]]:
         """The state and the progress of the `kind` checkpoint.
 
         Args:

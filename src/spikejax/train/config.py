@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from flax import nnx
@@ -17,17 +17,24 @@ from spikejax.datasets import ImageData, load_digits, load_fashion_mnist, load_m
 from spikejax.encoding import Poisson
 from spikejax.losses import cross_entropy_rate, mse_rate
 from spikejax.surrogate import ATan
-from spikejax.train.optimizer import make_optimizer, make_schedule
+from spikejax.train.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from spikejax.train.trainer import Trainer
 
-DATASETS = ("digits", "mnist", "fashion-mnist")
-CHOICES = {
-    "dataset": DATASETS,
-    "model": ("fc", "conv"),
-    "neuron": ("lif", "if", "plif"),
-    "encoder": ("poisson", "direct"),
-    "loss": ("mse", "cross-entropy"),
-    "precision": ("float32", "bfloat16"),
+Dataset = Literal["digits", "mnist", "fashion-mnist"]
+Model = Literal["fc", "conv"]
+Neuron = Literal["lif", "if", "plif"]
+Encoder = Literal["poisson", "direct"]
+Loss = Literal["mse", "cross-entropy"]
+Precision = Literal["float32", "bfloat16"]
+_CHOICES = {
+    "dataset": Dataset,
+    "model": Model,
+    "neuron": Neuron,
+    "encoder": Encoder,
+    "loss": Loss,
+    "precision": Precision,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {
@@ -51,7 +58,7 @@ class RunConfig:
     """What to train, and how; `preset` gives the options known to work for a data set.
 
     Attributes:
-        dataset: one of `DATASETS`.
+        dataset: one of `Dataset`.
         data: folder or file of the data set; the digits are built in.
         model: "fc" or "conv".
         hidden: neurons of each hidden layer of "fc".
@@ -63,9 +70,9 @@ class RunConfig:
         steps: time steps T for which a sample is shown.
         epochs: passes over the training samples.
         batch_size: samples a batch.
-        optimizer: one of `spikejax.train.optimizer.OPTIMIZERS`.
+        optimizer: one of `spikejax.train.optimizer.Optimizer`.
         learning_rate: rate to start from, > 0.
-        schedule: one of `spikejax.train.optimizer.SCHEDULES`.
+        schedule: one of `spikejax.train.optimizer.Schedule`.
         warmup: epochs during which the rate rises from 0.
         loss: "mse" or "cross-entropy" of the firing rates.
         precision: dtype of the matrix products; membranes and parameters stay float32.
@@ -78,33 +85,33 @@ class RunConfig:
         ValueError: a value out of its range.
     """
 
-    dataset: str = "digits"
+    dataset: Dataset = "digits"
     data: str | None = None
-    model: str = "fc"
+    model: Model = "fc"
     hidden: tuple[int, ...] = ()
     channels: int = 32
     voters: int = 1
-    neuron: str = "lif"
+    neuron: Neuron = "lif"
     tau: float = 2.0
-    encoder: str = "poisson"
+    encoder: Encoder = "poisson"
     steps: int = 100
     epochs: int = 10
     batch_size: int = 64
-    optimizer: str = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
-    schedule: str = "constant"
+    schedule: Schedule = "constant"
     warmup: int = 0
-    loss: str = "mse"
-    precision: str = "float32"
+    loss: Loss = "mse"
+    precision: Precision = "float32"
     chunk: int | None = None
     remat: bool = False
     patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"`{name}` must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
         for name in ("steps", "epochs", "batch_size", "channels", "voters", "patience", "chunk"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -132,9 +132,7 @@ class _Pace:
         return state, done + batches
 
 
-def _row(
-    epoch: int, state: TrainState, test: Totals, schedule: Callable[[Any], Any], speed: float
-) -> dict[str, Any]:
+def _row(epoch: int, state: TrainState, test: Totals, schedule: Callable[[Any], Any], speed: float) -> dict[str, Any]:
     train_loss, train_accuracy = state.totals.means()
     test_loss, test_accuracy = test.means()
     return {

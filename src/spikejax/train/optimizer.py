@@ -1,9 +1,11 @@
 """Optimizers and learning-rate schedules by name, from optax."""
 
+from typing import Literal, get_args
+
 import optax
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
-SCHEDULES = ("constant", "cosine", "step", "exponential")
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 0) -> optax.Schedule:
@@ -15,7 +17,7 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
         exponential: lr 100^(-t / T)
 
     Args:
-        name: one of `SCHEDULES`.
+        name: one of `Schedule`.
         learning_rate: the rate lr to start from, > 0.
         steps: batches T of the whole training.
         warmup: batches during which the rate rises linearly from 0; they come before the schedule, within T.
@@ -37,7 +39,7 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
     elif name == "exponential":
         schedule = optax.exponential_decay(learning_rate, rest, 0.01)
     else:
-        raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}, got {name!r}")
+        raise ValueError(f"`schedule` must be one of {', '.join(get_args(Schedule))}, got {name!r}")
     if not warmup:
         return schedule
     return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), schedule], [warmup])
@@ -47,14 +49,14 @@ def make_optimizer(name: str, learning_rate: optax.ScalarOrSchedule) -> optax.Gr
     """An optax optimizer: "adam", "adamw", "sgd" (momentum 0.9) or "rmsprop".
 
     Args:
-        name: one of `OPTIMIZERS`.
+        name: one of `Optimizer`.
         learning_rate: a rate or a schedule.
 
     Raises:
         ValueError: an unknown name.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {name!r}")
+    if name not in get_args(Optimizer):
+        raise ValueError(f"`optimizer` must be one of {', '.join(get_args(Optimizer))}, got {name!r}")
     if name == "sgd":
         return optax.sgd(learning_rate, momentum=0.9)
     return getattr(optax, name)(learning_rate)

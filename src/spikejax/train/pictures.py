@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spikejax.datasets import ImageData
+from spikejax.losses import firing_rate
 from spikejax.scan import run
 from spikejax.train.config import RunConfig
 from spikejax.train.log import read_log
@@ -19,9 +20,7 @@ IMAGES = 4
 """Test images whose code is drawn."""
 
 
-def draw_run(
-    directory: Path, config: RunConfig, data: ImageData, trainer: Trainer, state: TrainState
-) -> list[Path]:
+def draw_run(directory: Path, config: RunConfig, data: ImageData, trainer: Trainer, state: TrainState) -> list[Path]:
     """Draws a run into `directory`/pictures.
 
     Args:
@@ -33,7 +32,7 @@ def draw_run(
 
     Returns:
         The files written: `curves.png`, `raster.png` (the output layer for one test sample), `membrane.png` (the
-        output neuron of that sample's class) and `encoding.png` (test images beside the spikes that stand for them).
+        output neuron of its class) and `encoding.png` (test images beside the spikes that stand for them).
 
     Raises:
         FileNotFoundError: the folder holds no log.
@@ -44,12 +43,14 @@ def draw_run(
     start = net.init_state(images.shape, key=jax.random.key(config.seed))
     _, (outs, records) = run(net, images, start, steps=config.steps, record=("spikes", "membrane"))
     cells = [name.removesuffix(".spikes") for name in records if name.endswith(".spikes")]
-    output, label = cells[-1], int(data.y_test[0])
-    neuron = label * config.voters
-    spikes, membrane = records[f"{output}.spikes"][:, 0], records[f"{output}.membrane"][:, 0]
+    answers = firing_rate(outs).argmax(-1)
+    sample = int((answers == data.y_test[:IMAGES]).argmax())  # one that is classified rightly, if there is one
+    output, answer = cells[-1], int(answers[sample])
+    neuron = answer * config.voters
+    spikes, membrane = records[f"{output}.spikes"][:, sample], records[f"{output}.membrane"][:, sample]
     cell = net[int(output)]
-    answer = data.classes[int(outs[:, 0].mean(0).argmax())]
-    shown = f"a test sample of class {data.classes[label]}, classified as {answer}"
+    label = data.classes[data.y_test[sample]]
+    shown = f"a test sample of class {label}, classified as {data.classes[answer]}"
     code = _as_maps(np.asarray(records[f"{cells[0]}.spikes"]))
     figures = {
         "curves": plot_curves(read_log(directory)),

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ProgressBar:
-    """A bar an epoch with loss, accuracy and speed, and a line for each finished epoch.
+    """A bar an epoch with loss, accuracy and speed, and for each finished epoch a line: loss, accuracy, speed.
 
     Where the output is not a terminal, only the lines are written.
 
@@ -40,8 +40,8 @@ class ProgressBar:
         """Writes the line of a finished epoch."""
         self.console.print(
             f"epoch {row['epoch']:>3}/{self.epochs}  "
-            f"train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:6.2%}  "
-            f"test loss {row['test_loss']:.4f} accuracy {row['test_accuracy']:6.2%}  "
+            f"train {row['train_loss']:.4f} {row['train_accuracy']:6.2%}  "
+            f"test {row['test_loss']:.4f} {row['test_accuracy']:6.2%}  "
             f"{row['samples_per_second']:,.0f} samples/s"
         )
 

@@ -17,17 +17,17 @@ from spikejax.typing import Array
 
 
 class Totals(NamedTuple):
-    """Sums over the samples seen; divide by `count` for means.
+    """Sums over the samples seen; divide by `samples` for means.
 
     Attributes:
         loss: sum of the loss, each batch weighted by its samples.
         correct: samples classified rightly.
-        count: samples.
+        samples: number of them.
     """
 
     loss: Array
     correct: Array
-    count: Array
+    samples: Array
 
     @classmethod
     def zero(cls) -> "Totals":
@@ -36,7 +36,7 @@ class Totals(NamedTuple):
 
     def means(self) -> tuple[float, float]:
         """Mean loss, and accuracy in [0, 1]; nan before the first sample."""
-        count = int(self.count)
+        count = int(self.samples)
         return (float(self.loss) / count, int(self.correct) / count) if count else (float("nan"), float("nan"))
 
 
@@ -110,8 +110,8 @@ class Trainer:
 
     def init(self) -> TrainState:
         """The state before the first batch."""
-        copy = jax.tree.map(jnp.copy, (self._params, self._variables))
-        return TrainState(jnp.zeros((), jnp.int32), *copy, self.optimizer.init(copy[0]), Totals.zero())
+        params, variables = jax.tree.map(jnp.copy, (self._params, self._variables))
+        return TrainState(jnp.zeros((), jnp.int32), params, variables, self.optimizer.init(params), Totals.zero())
 
     def batches_per_epoch(self, samples: int) -> int:
         """Full batches in `samples`.
@@ -198,7 +198,7 @@ class Trainer:
 
 
 def _add(totals: Totals, loss: Array, correct: Array, count: int) -> Totals:
-    return Totals(totals.loss + loss * count, totals.correct + correct, totals.count + count)
+    return Totals(totals.loss + loss * count, totals.correct + correct, totals.samples + count)
 
 
 def _has_convolution(net: nnx.Module) -> bool:

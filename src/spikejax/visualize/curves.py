@@ -38,9 +38,7 @@ def plot_curves(log: Sequence[Mapping[str, Any]]) -> "Figure":
     figure = new_figure(9.0, 3.8)
     losses, accuracies = figure.subplots(1, 2)
     _draw_pair(losses, epochs, columns["train_loss"], columns["test_loss"], "{:#.4g}")
-    _draw_pair(
-        accuracies, epochs, columns["train_accuracy"] * 100, columns["test_accuracy"] * 100, "{:.2f} %"
-    )
+    _draw_pair(accuracies, epochs, columns["train_accuracy"] * 100, columns["test_accuracy"] * 100, "{:.2f} %")
     losses.set(title="loss", xlabel="epoch", ylabel="loss")
     accuracies.set(title="accuracy", xlabel="epoch", ylabel="accuracy (%)")
     return figure
@@ -52,12 +50,9 @@ def _read_columns(log: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     for index, row in enumerate(log):
         missing = [key for key in _KEYS if key not in row]
         if missing:
-            raise ValueError(
-                f"`log[{index}]` lacks {missing}: got the keys {sorted(row)}, expected {list(_KEYS)}"
-            )
+            raise ValueError(f"`log[{index}]` lacks {missing}: got the keys {sorted(row)}, expected {list(_KEYS)}")
     columns = {
-        key: np.array([_as_number(f"log[{i}][{key!r}]", row[key]) for i, row in enumerate(log)])
-        for key in _KEYS
+        key: np.array([_as_number(f"log[{i}][{key!r}]", row[key]) for i, row in enumerate(log)]) for key in _KEYS
     }
     if not (np.diff(columns["epoch"]) > 0).all():
         raise ValueError(
@@ -67,9 +62,7 @@ def _read_columns(log: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     for key in ("train_accuracy", "test_accuracy"):
         outside = columns[key][~((columns[key] >= 0) & (columns[key] <= 1))]
         if outside.size:
-            raise ValueError(
-                f"`log`: `{key}` must lie in [0, 1], got {outside[0]}: give a fraction, no percentage"
-            )
+            raise ValueError(f"`log`: `{key}` must lie in [0, 1], got {outside[0]}: give a fraction, no percentage")
     return columns
 
 
@@ -99,6 +92,4 @@ def _as_number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` must be a number, got {value!r}: leave out rows that were not evaluated"
-        ) from error
+        raise ValueError(f"`{name}` must be a number, got {value!r}: leave out rows that were not evaluated") from error

@@ -40,9 +40,7 @@ def plot_encoding(images: ArrayLike, spikes: ArrayLike) -> "Figure":
             f"{fired.shape}: encode the same images"
         )
     if len(pixels) > _MOST_IMAGES:
-        raise ValueError(
-            f"`images` must be at most {_MOST_IMAGES}, got {len(pixels)}: give images[:8], spikes[:, :8]"
-        )
+        raise ValueError(f"`images` must be at most {_MOST_IMAGES}, got {len(pixels)}: give images[:8], spikes[:, :8]")
     steps = len(fired)
     shown = np.linspace(0, steps - 1, _MOST_FRAMES).round().astype(int)
     # As keys, the steps that a short sequence would show twice are one.
@@ -82,8 +80,7 @@ def _drop_channel(name: str, values: ArrayLike, axes_with_channel: int) -> Array
         return array
     if array.shape[-1] != 1:
         raise ValueError(
-            f"`{name}` must have one channel, got {array.shape[-1]} in the shape {array.shape}: select one, "
-            "as [..., 0]"
+            f"`{name}` must have one channel, got {array.shape[-1]} in the shape {array.shape}: select one, as [..., 0]"
         )
     return array[..., 0]
 

@@ -52,9 +52,7 @@ def _draw_rates(plot: "Axes", rates: np.ndarray) -> None:
     if few:
         plot.barh(np.arange(len(rates)), rates, height=0.8, color=BLUE)
         for index, rate in enumerate(rates):
-            plot.annotate(
-                f"{rate:.2f}", (rate, index), (3, 0), textcoords="offset points", va="center", size=8
-            )
+            plot.annotate(f"{rate:.2f}", (rate, index), (3, 0), textcoords="offset points", va="center", size=8)
     else:
         plot.stairs(rates, np.arange(len(rates) + 1) - 0.5, orientation="horizontal", fill=True, color=BLUE)
     highest = float(rates.max()) or 1.0

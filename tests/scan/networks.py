@@ -1,0 +1,21 @@
+"""The networks that the tests of the driver take through time."""
+
+import jax.numpy as jnp
+from flax import nnx
+
+import spikejax as sx
+
+STEPS, BATCH, INPUTS = 13, 3, 4
+
+
+def nested() -> sx.nn.Sequential:
+    """Linear, neuron, a network in the network, and a read-out that does not spike."""
+    rngs = nnx.Rngs(0)
+    inner = sx.nn.Sequential(nnx.Linear(5, 6, rngs=rngs), sx.IF(v_reset=None))
+    outer = (nnx.Linear(INPUTS, 5, rngs=rngs), sx.LIF(v_threshold=0.5), inner, lambda x: 2 * x)
+    return sx.nn.Sequential(*outer, nnx.Linear(6, 2, rngs=rngs), sx.LeakyIntegrator())
+
+
+def inputs() -> jnp.ndarray:
+    t, n, f = jnp.meshgrid(jnp.arange(STEPS), jnp.arange(BATCH), jnp.arange(INPUTS), indexing="ij")
+    return 1.5 * jnp.sin(1.9 * t + 0.8 * f + 2.3 * n) + 0.5

@@ -1,0 +1,94 @@
+"""How a run goes through time, and why."""
+
+import pytest
+from flax import nnx
+from tests.scan.networks import nested
+
+import spikejax as sx
+from spikejax.scan import METHODS, plan
+
+AUTO = "- method 'scan': step by step in one lax.scan, the method that serves every cell"
+
+
+@pytest.mark.parametrize(
+    ("cell", "steps", "how", "text"),
+    [
+        (
+            sx.LIF(),
+            100,
+            {},
+            "100 steps in 1 chunk(s) of at most 100; cells by method 'scan'\n"
+            f"{AUTO}\n- chunk 100: one cell has no layers to interleave",
+        ),
+        (
+            nested(),
+            100,
+            {},
+            "100 steps in 10 chunk(s) of at most 10; cells by method 'scan'\n"
+            f"{AUTO}\n- chunk 10: one matrix product serves a whole chunk, and a chunk stays in the cache",
+        ),
+        (
+            sx.LIF(),
+            100,
+            {"remat": True, "method": "scan"},
+            "100 steps in 10 chunk(s) of at most 10, each computed again in the backward pass; cells by method 'scan'\n"
+            "- chunk 10: about sqrt(T), which bounds memory best with remat",
+        ),
+        (
+            nested(),
+            7,
+            {"chunk": 3, "method": "scan"},
+            "7 steps in 3 chunk(s) of at most 3; cells by method 'scan'",
+        ),
+    ],
+)
+def test_a_plan_prints_its_choices_and_reasons(cell, steps, how, text):
+    assert str(plan(cell, steps, **how)) == text
+
+
+@pytest.mark.parametrize(
+    ("steps", "how", "chunk"),
+    [
+        (1, {}, 1),
+        (7, {}, 7),
+        (10, {}, 10),
+        (11, {}, 6),
+        (101, {}, 10),
+        (1, {"remat": True}, 1),
+        (13, {"remat": True}, 4),
+        (10_000, {"remat": True}, 100),
+        (5, {"chunk": 99}, 5),
+    ],
+)
+def test_chunks_of_a_network_are_even(steps, how, chunk):
+    assert plan(nested(), steps, **how).chunk == chunk
+
+
+def test_a_batch_norm_in_training_is_named():
+    rngs = nnx.Rngs(0)
+    inner = sx.nn.Sequential(nnx.BatchNorm(4, rngs=rngs), sx.IF())
+    net = sx.nn.Sequential(nnx.Linear(4, 4, rngs=rngs), sx.LIF(), inner)
+    chosen = plan(net, 50)
+    assert chosen.chunk == 50
+    assert "layer 2.0 (BatchNorm, train mode) takes its statistics over a chunk, so over all steps" in str(chosen)
+    net.eval()
+    assert plan(net, 50).chunk == 10
+
+
+@pytest.mark.parametrize(
+    ("steps", "how", "message"),
+    [
+        (0, {}, r"`steps` must be an integer > 0, got 0"),
+        (2.5, {}, r"`steps` must be an integer > 0, got 2.5"),
+        (5, {"chunk": 0}, r"`chunk` must be an integer from 1 to the 5 time steps, or None, got 0"),
+        (5, {"method": "fast"}, r"`method` must be one of"),
+    ],
+)
+def test_bad_arguments(steps, how, message):
+    with pytest.raises(ValueError, match=message):
+        plan(sx.LIF(), steps, **how)
+
+
+def test_every_method_runs():
+    for method in METHODS:
+        assert sx.run(sx.IF(), [[[1.0]]], method=method)[1] == 1

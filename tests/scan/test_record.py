@@ -1,0 +1,83 @@
+"""Membranes and spikes by layer, beside the outputs."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.scan.networks import STEPS, inputs, nested
+
+import spikejax as sx
+
+CELLS = ("1", "2.1", "5")
+
+
+def by_hand(net, xs):
+    """Membranes of the three cells after each step, and the spikes of the first."""
+    state, membranes, spikes = net.init_state(xs.shape[1:]), [], []
+    for x in xs:
+        spikes.append(net[1].step(state[1], net[0](x))[1])
+        state, _ = net.step(state, x)
+        membranes.append((state[1].v, state[2][1].v, state[5].v))
+    return [jnp.stack(v) for v in zip(*membranes, strict=True)], jnp.stack(spikes)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"chunk": 1}, {"chunk": 5}, {"chunk": 4, "remat": True}, {"chunk": STEPS}], ids=str
+)
+def test_record_equals_recomputation(how):
+    net = nested()
+    membranes, spikes = by_hand(net, inputs())
+    _, (ys, kept) = sx.run(net, inputs(), record=["membrane", "spikes"], **how)
+    assert set(kept) == {f"{cell}.{kind}" for cell in CELLS for kind in ("membrane", "spikes")}
+    for cell, membrane in zip(CELLS, membranes, strict=True):
+        np.testing.assert_allclose(kept[f"{cell}.membrane"], membrane, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(kept["1.spikes"], spikes)
+    np.testing.assert_array_equal(kept["5.spikes"], ys)
+
+
+@pytest.mark.parametrize(
+    ("record", "names"),
+    [
+        (["spikes"], {"1.spikes", "2.1.spikes", "5.spikes"}),
+        ("membrane", {"1.membrane", "2.1.membrane", "5.membrane"}),
+        (["2.1.membrane"], {"2.1.membrane"}),
+        (["v"], {"1.v", "2.1.v", "5.v"}),
+        (("1.spikes", "5.v"), {"1.spikes", "5.v"}),
+        (["1.spikes", "spikes"], {"1.spikes", "2.1.spikes", "5.spikes"}),
+        ([], set()),
+    ],
+)
+def test_names_choose_layers_and_kinds(record, names):
+    _, (ys, kept) = sx.run(nested(), inputs(), record=record)
+    assert set(kept) == names
+    assert all(array.shape[:2] == ys.shape[:2] for array in kept.values())
+
+
+def test_a_cell_alone_is_recorded_without_a_path():
+    state, (spikes, kept) = sx.run(sx.LIF(), inputs(), record=["spikes", "membrane"])
+    assert set(kept) == {"spikes", "membrane"}
+    np.testing.assert_array_equal(kept["spikes"], spikes)
+    np.testing.assert_array_equal(kept["membrane"][-1], state.v)
+
+
+def test_static_inputs_are_recorded_under_the_same_names():
+    x = inputs()[0]
+    _, (_, want) = sx.run(nested(), jnp.broadcast_to(x, (STEPS, *x.shape)), record=["membrane"])
+    _, (_, kept) = sx.run(nested(), x, steps=STEPS, record=["membrane"])
+    assert set(kept) == set(want)
+    for name, array in want.items():
+        np.testing.assert_allclose(kept[name], array, rtol=1e-5, atol=1e-6)
+
+
+def test_recording_changes_nothing_else():
+    state, ys = sx.run(nested(), inputs())
+    recorded, (same, _) = sx.run(nested(), inputs(), record=["spikes", "membrane"])
+    np.testing.assert_array_equal(same, ys)
+    np.testing.assert_array_equal(recorded[5].v, state[5].v)
+
+
+def test_any_field_of_a_state_can_be_recorded(key):
+    net = sx.nn.Sequential(sx.encoding.Poisson(), sx.IF())
+    state = net.init_state((2, 3), key=key)
+    last, (_, kept) = sx.run(net, jnp.full((6, 2, 3), 0.5), state, chunk=4, record=["key", "1.v"])
+    assert set(kept) == {"0.key", "1.v"}
+    assert kept["0.key"][-1] == last[0].key

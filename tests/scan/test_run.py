@@ -1,0 +1,143 @@
+"""The driver: any chunk, any length, the same result."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tests.scan.networks import BATCH, INPUTS, STEPS, inputs, nested
+
+import spikejax as sx
+
+CELLS = {"cell": sx.LIF(tau=3.0), "network": nested()}
+both = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+WAYS = [{}, {"chunk": 1}, {"chunk": 5}, {"chunk": 5, "remat": True}, {"chunk": STEPS}, {"chunk": 99, "remat": True}]
+every_way = pytest.mark.parametrize("how", WAYS, ids=str)
+
+
+def close(got, want):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6), got, want)
+
+
+def by_hand(cell, xs):
+    """Outputs and last state of plain calls of `step`."""
+    state, ys = cell.init_state(xs.shape[1:]), []
+    for x in xs:
+        state, y = cell.step(state, x)
+        ys.append(y)
+    return state, jnp.stack(ys)
+
+
+@every_way
+@both
+def test_equals_plain_calls_of_step(cell, how):
+    close(sx.run(cell, inputs(), **how), by_hand(cell, inputs()))
+
+
+@both
+def test_one_step_is_step(cell):
+    want = by_hand(cell, inputs()[:1])
+    for how in ({}, {"remat": True}, {"chunk": 1}, {"chunk": 4}):
+        close(sx.run(cell, inputs()[:1], **how), want)
+    close(sx.run(cell, inputs()[0], steps=1), want)
+
+
+@both
+def test_a_run_goes_on_from_its_last_state(cell):
+    xs = inputs()
+    want, whole = sx.run(cell, xs)
+    middle, first = sx.run(cell, xs[:4])
+    last, second = sx.run(cell, xs[4:], middle)
+    close((last, jnp.concatenate((first, second))), (want, whole))
+
+
+@every_way
+def test_static_input_equals_its_repetition(how):
+    x = inputs()[1]
+    want = sx.run(nested(), jnp.broadcast_to(x, (STEPS, *x.shape)))
+    close(sx.run(nested(), x, steps=STEPS, **how), want)
+
+
+@both
+def test_a_static_input_of_one_axis_is_a_batch(cell):
+    if cell is CELLS["cell"]:
+        _, ys = sx.run(cell, jnp.ones(3), steps=5)
+        assert ys.shape == (5, 3)
+
+
+@every_way
+@pytest.mark.parametrize("static", [False, True])
+@both
+def test_lengths_give_what_each_sequence_gives_alone(cell, static, how):
+    lengths = [4, STEPS, 1]
+    xs = jnp.broadcast_to(inputs()[:1], inputs().shape) if static else inputs()
+    given = {"xs": xs[0], "steps": STEPS} if static else {"xs": xs}
+    run = jax.jit(lambda lengths: sx.run(cell, **given, lengths=lengths, record=["spikes"], **how))
+    state, (ys, kept) = run(jnp.array(lengths))
+    for n, length in enumerate(lengths):
+        alone, want = sx.run(cell, xs[:length, n : n + 1])
+        close(jax.tree.map(lambda a, n=n: a[n : n + 1], state), alone)
+        close(ys[:length, n], want[:, 0])
+        close(ys[length:, n], jnp.broadcast_to(want[-1, 0], ys[length:, n].shape))
+        for spikes in kept.values():
+            close(spikes[length:, n], jnp.broadcast_to(spikes[length - 1, n], spikes[length:, n].shape))
+
+
+@pytest.mark.parametrize("how", [{}, {"chunk": 4, "remat": True}], ids=str)
+def test_steps_after_the_length_get_no_gradient(how):
+    lengths = jnp.array([4, STEPS, 1])
+    cell = sx.LIF(v_reset=None)
+
+    def loss(xs, **how):
+        return sx.losses.firing_rate(sx.run(cell, xs, lengths=lengths, **how)[1], lengths).sum()
+
+    grad = jax.jit(lambda xs: jax.grad(loss)(xs, **how))(inputs())
+    for n, length in enumerate(lengths):
+        alone = jax.grad(lambda xs: sx.run(cell, xs)[1].mean(0).sum())(inputs()[:length, n : n + 1])
+        close(grad[:length, n], alone[:, 0])
+        np.testing.assert_array_equal(grad[length:, n], 0)
+
+
+def test_random_cells_go_on_after_a_length(key):
+    state = sx.encoding.Poisson().init_state((2, 50), key=key)
+    xs = jnp.full((6, 2, 50), 0.5)
+    _, free = sx.run(sx.encoding.Poisson(), xs, state)
+    _, ys = sx.run(sx.encoding.Poisson(), xs, state, lengths=[6, 2])
+    np.testing.assert_array_equal(ys[:, 0], free[:, 0])
+    np.testing.assert_array_equal(ys[:2, 1], free[:2, 1])
+    np.testing.assert_array_equal(ys[2:, 1], jnp.broadcast_to(free[1, 1], (4, 50)))
+
+
+def test_integer_input_runs():
+    _, ys = sx.run(sx.IF(), jnp.ones((4, 2, 3), jnp.uint8))
+    np.testing.assert_array_equal(ys, 1)
+
+
+@pytest.mark.parametrize("cell", [sx.LIF(), sx.nn.Sequential(*[sx.LIF() for _ in range(4)])], ids=["cell", "network"])
+def test_remat_bounds_memory(cell):
+    xs = jnp.ones((2048, 8, 64))
+
+    def temporary(**how):
+        grad = jax.jit(jax.grad(lambda xs: sx.run(cell, xs, **how)[0][0].sum() if False else last(xs, **how)))
+        return grad.lower(xs).compile().memory_analysis().temp_size_in_bytes
+
+    def last(xs, **how):
+        state, _ = sx.run(cell, xs, **how)
+        return sum(leaf.sum() for leaf in jax.tree.leaves(state))
+
+    whole, bounded = temporary(chunk=2048), temporary(remat=True)
+    assert bounded < whole / 2, (whole, bounded)
+
+
+def test_compile_time_does_not_grow_with_the_number_of_chunks():
+    jaxprs = [
+        str(jax.make_jaxpr(lambda xs: sx.run(nested(), xs, chunk=4))(jnp.ones((steps, BATCH, INPUTS))))
+        for steps in (20, 2000)
+    ]
+    assert len(jaxprs[0].splitlines()) == len(jaxprs[1].splitlines())
+
+
+def test_a_network_alone_is_a_cell():
+    assert isinstance(nested(), sx.typing.Network)
+    assert isinstance(nested(), nnx.Module)
+    assert not isinstance(sx.LIF(), sx.typing.Network)
