@@ -7,19 +7,21 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct, check
-from spikejax.typing import Array, Shape
+from spikejax.typing import Array, Sequence, Shape, Static
 
 __all__ = ["Poisson", "RandomState"]
 
 
 class RandomState(NamedTuple):
-    """The state of a cell that draws random numbers.
+    """The state of a cell that draws random numbers: those of step t follow from the key and t alone.
 
     Attributes:
-        key: the key that the next step splits, shape `()`.
+        key: a `jax.random.key`, shape `()`, the same at every step.
+        t: steps drawn so far, uint32, shape `()`.
     """
 
     key: Array
+    t: Array
 
 
 class Poisson(Struct):
@@ -49,7 +51,7 @@ class Poisson(Struct):
                 "`key` must be given, because Poisson draws random spikes: pass "
                 "state=net.init_state(shape, key=jax.random.key(0)) to run"
             )
-        return RandomState(key)
+        return RandomState(key, jnp.zeros((), jnp.uint32))
 
     def step(self, state: RandomState, x: Array) -> tuple[RandomState, Array]:
         """Draws the spikes of one step.
@@ -65,12 +67,40 @@ class Poisson(Struct):
             ValueError: a concrete `x` leaves [0, 1].
             TypeError: `x` is not floating point.
         """
-        x = jnp.asarray(x)
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            raise TypeError(f"`x` must be floating point within [0, 1], got {x.dtype}: scale it, as in x / 255")
-        check(
-            "x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input"
-        )
-        key, draw = jax.random.split(state.key)
-        uniform = jax.random.uniform(draw, x.shape, jnp.promote_types(x.dtype, jnp.float32))
-        return RandomState(key), (uniform < x).astype(x.dtype)
+        x = _probabilities(x)
+        return state._replace(t=state.t + 1), _draw(state.key, state.t, x)
+
+    def steps(self, state: RandomState, xs: Sequence) -> tuple[RandomState, Array]:
+        """Draws the spikes of many steps at once, the same that `step` draws.
+
+        Args:
+            state: as `init_state` gives it.
+            xs: probabilities `[T, N, *]`, or a static input `[N, *]`.
+
+        Returns:
+            The last state, and spikes `[T, N, *]`.
+
+        Raises:
+            ValueError: a concrete value leaves [0, 1].
+            TypeError: `xs` is not floating point.
+        """
+        static = isinstance(xs, Static)
+        x = _probabilities(xs.value if static else xs)
+        times = state.t + jnp.arange(xs.steps if static else x.shape[0], dtype=state.t.dtype)
+        spikes = jax.vmap(_draw, in_axes=(None, 0, None if static else 0))(state.key, times, x)
+        return state._replace(t=times[-1] + 1), spikes
+
+
+def _probabilities(x: Array) -> Array:
+    """`x` where it can be one, checked."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"`x` must be floating point within [0, 1], got {x.dtype}: scale it, as in x / 255")
+    check("x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input")
+    return x
+
+
+def _draw(key: Array, t: Array, x: Array) -> Array:
+    """The spikes of step `t`."""
+    uniform = jax.random.uniform(jax.random.fold_in(key, t), x.shape, jnp.promote_types(x.dtype, jnp.float32))
+    return (uniform < x).astype(x.dtype)

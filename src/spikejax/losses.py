@@ -29,7 +29,8 @@ def firing_rate(outs: Array, lengths: ArrayLike | None = None) -> Array:
     outs = outs.astype(jnp.promote_types(outs.dtype, jnp.float32))
     if lengths is None:
         return outs.mean(0)
-    lengths = jnp.asarray(lengths)
+    with jax.ensure_compile_time_eval():  # under jit too, known values are checked
+        lengths = jnp.asarray(lengths)
     if lengths.shape != outs.shape[1:2] or not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise ValueError(
             f"`lengths` must be integers of shape {outs.shape[1:2]}, one a sample of `outs` {outs.shape}, "
@@ -96,7 +97,8 @@ def accuracy(outs: Array, labels: ArrayLike, lengths: ArrayLike | None = None) -
 
 
 def _labels(outs: Array, labels: ArrayLike) -> Array:
-    classes = jnp.asarray(labels)
+    with jax.ensure_compile_time_eval():  # under jit too, known values are checked
+        classes = jnp.asarray(labels)
     if outs.ndim != 3:
         raise ValueError(f"`outs` must be [T, N, C], time first, got shape {outs.shape}")
     if classes.shape != outs.shape[1:2] or not jnp.issubdtype(classes.dtype, jnp.integer):

@@ -62,6 +62,15 @@ class Cell(Protocol):
 
 
 @runtime_checkable
+class ParallelCell(Cell, Protocol):
+    """A cell that takes many steps at once, faster than one after another and with the same result."""
+
+    def steps(self, state: State, xs: Sequence) -> tuple[State, Array]:
+        """As `step` repeated: inputs `[T, N, *]` or static, to the last state and the outputs `[T, N, *]`."""
+        ...
+
+
+@runtime_checkable
 class Network(Cell, Protocol):
     """A cell made of cells, which can run layer by layer over several steps at once."""
 

@@ -1,5 +1,7 @@
 """The networks that the tests of the driver take through time."""
 
+from functools import cache
+
 import jax.numpy as jnp
 from flax import nnx
 
@@ -8,6 +10,7 @@ import spikejax as sx
 STEPS, BATCH, INPUTS = 13, 3, 4
 
 
+@cache
 def nested() -> sx.nn.Sequential:
     """Linear, neuron, a network in the network, and a read-out that does not spike."""
     rngs = nnx.Rngs(0)

@@ -183,7 +183,8 @@ def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | 
 
 def _lengths(lengths: ArrayLike, batch: int, steps: int) -> Array:
     """The valid steps of each sequence, checked."""
-    valid = jnp.asarray(lengths)
+    with jax.ensure_compile_time_eval():  # under jit too, known values are checked
+        valid = jnp.asarray(lengths)
     if valid.shape != (batch,) or not jnp.issubdtype(valid.dtype, jnp.integer):
         raise ValueError(
             f"`lengths` must be one integer a sequence, shape ({batch},), got {valid.dtype} of shape {valid.shape}"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.typing import Array, Cell, Sequence, State, Static
+from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static
 
 KINDS = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
@@ -41,6 +41,10 @@ class Walk:
             kept = {name: getattr(new, field) for name, field in wanted.items() if field}
             return new, (y, kept)
 
+        if isinstance(cell, ParallelCell) and self.lengths is None and not any(wanted.values()):
+            state, ys = cell.steps(state, xs)
+            self.records |= dict.fromkeys(wanted, ys)
+            return state, ys
         count = xs.steps if isinstance(xs, Static) else xs.shape[0]
         times = None if self.lengths is None else self.start + jnp.arange(count)
         values = None if isinstance(xs, Static) else xs
