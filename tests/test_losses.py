@@ -89,8 +89,9 @@ def test_ideal_outputs():
     ],
 )
 def test_labels_that_do_not_fit_are_refused(loss, outs, labels, message):
-    with pytest.raises(ValueError, match=message):
-        loss(jnp.zeros(outs), labels)
+    for transform in (lambda evaluate: evaluate, jax.jit):
+        with pytest.raises(ValueError, match=message):
+            transform(lambda outs: loss(outs, labels))(jnp.zeros(outs))
 
 
 @pytest.mark.parametrize("loss", [*CLASSIFICATION.values(), lambda outs, _, lengths: firing_rate(outs, lengths)])
@@ -105,5 +106,6 @@ def test_labels_that_do_not_fit_are_refused(loss, outs, labels, message):
     ],
 )
 def test_lengths_that_do_not_fit_are_refused(loss, lengths, message):
-    with pytest.raises(ValueError, match=message):
-        loss(jnp.zeros((T, N, C)), LABELS, lengths)
+    for transform in (lambda evaluate: evaluate, jax.jit):
+        with pytest.raises(ValueError, match=message):
+            transform(lambda outs: loss(outs, LABELS, lengths))(jnp.zeros((T, N, C)))

@@ -1,6 +1,7 @@
 """Frozen dataclasses in which a number is a constant and an array is a parameter."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, Self, dataclass_transform
 
@@ -68,7 +69,9 @@ class Struct:
         return hash((type(self), tuple(_items(self))))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={_show(value)}" for name, value in _items(self))
+        own_first = [name for cls in type(self).__mro__ for name in inspect.get_annotations(cls)]
+        items = sorted(_items(self), key=lambda item: own_first.index(item[0]))
+        shown = ", ".join(f"{name}={_show(value)}" for name, value in items)
         return f"{type(self).__name__}({shown})"
 
 

@@ -82,6 +82,9 @@ def test_recording_changes_nothing_else():
 def test_any_field_of_a_state_can_be_recorded(key):
     net = sx.nn.Sequential(sx.encoding.Poisson(), sx.IF())
     state = net.init_state((2, 3), key=key)
-    last, (_, kept) = sx.run(net, jnp.full((6, 2, 3), 0.5), state, chunk=4, record=["key", "1.v"])
-    assert set(kept) == {"0.key", "1.v"}
-    assert kept["0.key"][-1] == last[0].key
+    xs = jnp.full((6, 2, 3), 0.5)
+    _, (ys, kept) = sx.run(net, xs, state, chunk=4, record=["t", "1.v", "0.spikes"])
+    assert set(kept) == {"0.t", "1.v", "0.spikes"}
+    np.testing.assert_array_equal(kept["0.t"], [1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(kept["0.spikes"], ys)
+    np.testing.assert_array_equal(kept["1.v"], 0)

@@ -1,11 +1,12 @@
 """How cells and layers stand inside Flax NNX modules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.nnx import reprlib
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct
@@ -32,6 +33,10 @@ class CellModule(nnx.Module):
     def cell(self) -> Any:
         """The cell with the present values of its parameters."""
         return jax.tree.unflatten(self.structure, [getattr(self, name)[...] for name in self.names])
+
+    def __nnx_repr__(self) -> Iterator[reprlib.Object | reprlib.Attr]:
+        yield reprlib.Object(type(self).__name__)
+        yield reprlib.Attr("cell", self.cell)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """As the cell's own."""

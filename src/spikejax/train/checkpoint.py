@@ -30,7 +30,12 @@ class Checkpoints:
         }
 
     def save(self, kind: Kind, step: int, state: Any, progress: dict[str, Any]) -> None:
-        """Saves a pytree of arrays and a dict of plain values as the `kind` ("latest" or "best") checkpoint."""
+        """Saves a pytree of arrays and a dict of plain values as the `kind` ("latest" or "best") checkpoint.
+
+        A checkpoint of the same step is kept: the step determines the state.
+        """
+        if step == self._managers[kind].latest_step():
+            return
         args = self._ocp.args
         item = args.Composite(state=args.StandardSave(_to_dict(state)), progress=args.JsonSave(progress))
         self._managers[kind].save(step, args=item, force=True)
@@ -51,14 +56,15 @@ class Checkpoints:
         if step is None:
             raise FileNotFoundError(f"no {kind} checkpoint in {manager.directory}: train first, without --resume")
         args = self._ocp.args
-        expected = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in _to_dict(like).items()}
-        try:
-            item = args.Composite(state=args.StandardRestore(expected), progress=args.JsonRestore())
-            loaded = manager.restore(step, args=item)
-        except (ValueError, KeyError) as error:
-            raise ValueError(
-                f"the {kind} checkpoint in {manager.directory} does not fit this network and optimizer: {error}"
-            ) from error
+        loaded = manager.restore(step, args=args.Composite(state=args.StandardRestore(), progress=args.JsonRestore()))
+        have = {name: leaf.shape for name, leaf in loaded["state"].items()}
+        want = {name: leaf.shape for name, leaf in _to_dict(like).items()}
+        for name in sorted(have.keys() | want.keys()):
+            if have.get(name) != want.get(name):
+                raise ValueError(
+                    f"the {kind} checkpoint in {manager.directory} belongs to another network or optimizer: `{name}` has "
+                    f"shape {have.get(name)} there and {want.get(name)} here"
+                )
         return _from_dict(loaded["state"], like), loaded["progress"]
 
     def __enter__(self) -> "Checkpoints":
