@@ -1,5 +1,6 @@
 """The `spikejax` command: train, evaluate, plot, info."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def train(
             reporter=bar,
         )
     if outcome.reason == "interrupted":
-        typer.echo(f"saved; continue with: spikejax train {config.dataset} --out {folder} --resume")
+        typer.echo(f"saved; continue with: spikejax train {config.dataset} --out {shlex.quote(str(folder))} --resume")
         raise typer.Exit(130)
     typer.echo(
         f"{outcome.reason} after {outcome.epochs} epochs: test accuracy {outcome.test_accuracy:.2%} "
@@ -164,8 +165,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except (Refusal, TyperException) as error:
-        message = getattr(error, "format_message", error.__str__)()
-        typer.echo(f"spikejax: {' '.join(message.replace('Value error, ', '').split())}", err=True)
+        message = getattr(error, "format_message", error.__str__)().replace("Value error, ", "")
+        if message:  # empty where the help has been shown instead
+            typer.echo(f"spikejax: {' '.join(message.split())}", err=True)
         code = 2
     except (typer.Abort, KeyboardInterrupt):
         code = 130
@@ -189,10 +191,11 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _resumed(folder: Path, given: dict[str, Any]) -> RunConfig:
-    """The options of the run in `folder`; of the given ones only epochs and patience may differ."""
+    """The options of the run in `folder`; patience may differ, and epochs where the learning rate is constant."""
     config = RunConfig.load(folder / "config.json")
     for name, value in given.items():
-        if value != getattr(config, name) and (name not in ("epochs", "patience") or config.schedule != "constant"):
+        free = name == "patience" or (name == "epochs" and config.schedule == "constant")
+        if value != getattr(config, name) and not free:
             raise ValueError(
                 f"`{name}` is {getattr(config, name)!r} in {folder} and cannot become {value!r} on --resume: "
                 f"leave it out, or start a run in another --out"
@@ -201,11 +204,14 @@ def _resumed(folder: Path, given: dict[str, Any]) -> RunConfig:
 
 
 def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
-    """Makes the folder of the run, and sees that no earlier run is lost unasked."""
+    """Makes the folder of the run; removes an earlier run where asked to, and nothing else that lies there."""
+    if resume and overwrite:
+        raise ValueError("--resume continues a run and --overwrite removes it: give one of them")
     if not resume and (folder / "config.json").exists():
         if not overwrite:
             raise ValueError(f"{folder} holds a run already: give --resume, --overwrite, or another --out")
-        shutil.rmtree(folder)
+        for part in ("checkpoints", "tensorboard", "pictures"):
+            shutil.rmtree(folder / part, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
 
 

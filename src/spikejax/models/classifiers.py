@@ -83,15 +83,15 @@ def convolutional(
         rngs: source of the initial weights.
 
     Raises:
-        ValueError: `shape` is not (H, W, C) with H, W >= 4, or `channels` < 1.
+        ValueError: `shape` is not (H, W, C) with H, W >= 4, or a size is < 1.
 
     Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
     Networks", 2021, Fashion-MNIST network; SpikingJelly's CSNN (channels=128).
     """
     if len(shape) != 3 or min(shape[:2]) < 4:
         raise ValueError(f"`shape` must be (H, W, C) with H and W at least 4, got {tuple(shape)}")
-    if channels < 1 or voters < 1:
-        raise ValueError(f"`channels` and `voters` must be >= 1, got {channels} and {voters}")
+    if min(channels, classes, voters) < 1:
+        raise ValueError(f"`channels`, `classes` and `voters` must be >= 1, got {channels}, {classes} and {voters}")
     height, width, depth = shape
     layers: list[Any] = [] if encoder is None else [encoder]
     for inputs in (depth, channels):

@@ -34,11 +34,15 @@ class Checkpoints:
 
         A checkpoint of the same step is kept: the step determines the state.
         """
-        if step == self._managers[kind].latest_step():
+        if step == self.step(kind):
             return
         args = self._ocp.args
         item = args.Composite(state=args.StandardSave(_to_dict(state)), progress=args.JsonSave(progress))
         self._managers[kind].save(step, args=item, force=True)
+
+    def step(self, kind: Kind) -> int | None:
+        """The training step of the `kind` checkpoint; None where there is none."""
+        return self._managers[kind].latest_step()
 
     def load(self, kind: Kind, like: Any) -> tuple[Any, dict[str, Any]]:
         """The state and the progress of the `kind` checkpoint.
@@ -49,21 +53,24 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
-            ValueError: the checkpoint was made for another network or optimizer.
+            ValueError: the checkpoint is damaged, or was made for another network or optimizer.
         """
-        manager = self._managers[kind]
-        step = manager.latest_step()
+        manager, step = self._managers[kind], self.step(kind)
         if step is None:
             raise FileNotFoundError(f"no {kind} checkpoint in {manager.directory}: train first, without --resume")
         args = self._ocp.args
-        loaded = manager.restore(step, args=args.Composite(state=args.StandardRestore(), progress=args.JsonRestore()))
+        item = args.Composite(state=args.StandardRestore(), progress=args.JsonRestore())
+        try:
+            loaded = manager.restore(step, args=item)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"the {kind} checkpoint in {manager.directory} is damaged: {error}") from error
         have = {name: leaf.shape for name, leaf in loaded["state"].items()}
         want = {name: leaf.shape for name, leaf in _to_dict(like).items()}
         for name in sorted(have.keys() | want.keys()):
             if have.get(name) != want.get(name):
                 raise ValueError(
-                    f"the {kind} checkpoint in {manager.directory} belongs to another network or optimizer: `{name}` has "
-                    f"shape {have.get(name)} there and {want.get(name)} here"
+                    f"the {kind} checkpoint in {manager.directory} belongs to another network or optimizer: "
+                    f"`{name}` has shape {have.get(name)} there and {want.get(name)} here"
                 )
         return _from_dict(loaded["state"], like), loaded["progress"]
 

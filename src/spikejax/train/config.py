@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -47,8 +48,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 3e-3,
         "schedule": "cosine",
     },
-    "conv": {"encoder": "direct", "steps": 8, "voters": 10},
+    "conv": {"hidden": (), "encoder": "direct", "steps": 8, "voters": 10},
 }
+_WITHOUT_EFFECT = {"hidden": ("model", "conv"), "channels": ("model", "fc"), "tau": ("neuron", "if")}
+"""Options that mean nothing where another has a certain value."""
+
 _LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
 _LOSSES = {"mse": mse_rate, "cross-entropy": cross_entropy_rate}
 
@@ -79,7 +83,7 @@ class RunConfig:
         chunk: as in `spikejax.run`.
         remat: as in `spikejax.run`.
         patience: epochs without a better test accuracy after which training stops early; None never.
-        seed: seed of weights, shuffling and encoders.
+        seed: seed of weights, shuffling and encoders, from 0 to 2**32 - 1.
 
     Raises:
         ValueError: a value out of its range.
@@ -120,8 +124,10 @@ class RunConfig:
             raise ValueError(f"`data` must not be given with digits, which are built in, got {self.data!r}")
         if not 0 <= self.warmup < self.epochs:
             raise ValueError(f"`warmup` must be from 0 to below the {self.epochs} epochs, got {self.warmup}")
-        if self.neuron != "if" and not self.tau > 1:
-            raise ValueError(f"`tau` must be > 1, got {self.tau}: it is in time steps")
+        if self.neuron != "if" and not 1 < self.tau < math.inf:
+            raise ValueError(f"`tau` must be > 1 and finite, got {self.tau}: it is in time steps")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")
         make_optimizer(self.optimizer, make_schedule(self.schedule, self.learning_rate, 1))
 
     @classmethod
@@ -130,11 +136,18 @@ class RunConfig:
 
         Digits: a hidden layer, the image as a current. MNIST and Fashion-MNIST: the single layer with Poisson
         spikes, T = 100. The convolutional network takes the image as a current, T = 8, on all of them.
+
+        Raises:
+            ValueError: a value out of its range, or a given option that has no effect beside the others.
         """
         values = dict(PRESETS.get(dataset, {}))
         if given.get("model") == "conv":
             values |= PRESETS["conv"]
-        return cls(**{"dataset": dataset, **values, **given})
+        config = cls(**{"dataset": dataset, **values, **given})
+        for name, (other, value) in _WITHOUT_EFFECT.items():
+            if name in given and getattr(config, other) == value:
+                raise ValueError(f"`{name}` has no effect with {other} {value}: leave it out")
+        return config
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options changed, checked."""
@@ -159,7 +172,7 @@ class RunConfig:
         try:
             values = json.loads(path.read_text())
             return cls(**{**values, "hidden": tuple(values["hidden"])})
-        except (TypeError, KeyError, json.JSONDecodeError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is not the description of a run: {error}") from error
 
 

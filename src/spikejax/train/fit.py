@@ -76,7 +76,8 @@ def fit(
 
     Raises:
         FileNotFoundError: `resume` without a checkpoint.
-        ValueError: the checkpoint belongs to another network.
+        FileExistsError: `directory` holds a checkpoint, and not `resume`.
+        ValueError: the checkpoint is damaged, or belongs to another network.
     """
     directory.mkdir(parents=True, exist_ok=True)
     x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
@@ -87,6 +88,8 @@ def fit(
     with Checkpoints(directory / "checkpoints") as checkpoints, _interruption() as interrupted:
         if resume:
             state, progress = checkpoints.load("latest", state)
+        elif checkpoints.step("latest") is not None:
+            raise FileExistsError(f"{directory} holds a run already: give resume=True, or another directory")
         with RunLog(directory, keep=progress["epoch"]) as log:
             while progress["epoch"] < epochs and not _exhausted(progress, patience):
                 epoch, started, first = progress["epoch"] + 1, time.perf_counter(), int(state.step) % per_epoch

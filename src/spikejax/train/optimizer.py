@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules by name, from optax."""
 
+import math
 from typing import Literal, get_args
 
 import optax
@@ -18,15 +19,15 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
 
     Args:
         name: one of `Schedule`.
-        learning_rate: the rate lr to start from, > 0.
+        learning_rate: the rate lr to start from, > 0 and finite.
         steps: batches T of the whole training.
         warmup: batches during which the rate rises linearly from 0; they come before the schedule, within T.
 
     Raises:
-        ValueError: an unknown name, a rate <= 0, or a warm-up as long as the training.
+        ValueError: an unknown name, a rate <= 0 or infinite, or a warm-up as long as the training.
     """
-    if not learning_rate > 0:
-        raise ValueError(f"`learning_rate` must be > 0, got {learning_rate!r}")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"`learning_rate` must be > 0 and finite, got {learning_rate!r}")
     if not 0 <= warmup < max(steps, 1):
         raise ValueError(f"`warmup` must be from 0 to below the {steps} training steps, got {warmup}")
     rest = steps - warmup
@@ -35,7 +36,8 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
     elif name == "cosine":
         schedule = optax.cosine_decay_schedule(learning_rate, rest)
     elif name == "step":
-        schedule = optax.piecewise_constant_schedule(learning_rate, {rest // 2: 0.1, rest * 3 // 4: 0.1})
+        drops = {math.ceil(rest / 2): 0.1, math.ceil(rest * 3 / 4): 0.1}
+        schedule = optax.piecewise_constant_schedule(learning_rate, drops)
     elif name == "exponential":
         schedule = optax.exponential_decay(learning_rate, rest, 0.01)
     else:

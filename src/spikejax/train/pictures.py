@@ -42,7 +42,7 @@ def draw_run(directory: Path, config: RunConfig, data: ImageData, trainer: Train
     images = jnp.asarray(data.x_test[:IMAGES], jnp.float32) / data.scale
     start = net.init_state(images.shape, key=jax.random.key(config.seed))
     _, (outs, records) = run(net, images, start, steps=config.steps, record=("spikes", "membrane"))
-    cells = [name.removesuffix(".spikes") for name in records if name.endswith(".spikes")]
+    cells = sorted((name.removesuffix(".spikes") for name in records if name.endswith(".spikes")), key=int)
     answers = firing_rate(outs).argmax(-1)
     sample = int((answers == data.y_test[:IMAGES]).argmax())  # one that is classified rightly, if there is one
     output, answer = cells[-1], int(answers[sample])

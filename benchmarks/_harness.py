@@ -1,0 +1,192 @@
+"""Implementations in processes of their own that take turns: so their thread pools and their memory stay apart.
+
+A benchmark script is parent and worker at once. The parent starts itself once for every implementation, with
+`--worker NAME`; the worker builds its contestant and hands it to `serve`, which calls its methods as the parent asks
+over stdin and answers over stdout, one line of JSON each. Linux only: it reads `/proc`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MALLOC_THRESHOLD = 1 << 32
+"""Bytes up to which glibc keeps freed memory. By default it returns large arrays to the kernel and takes page faults
+for them again at every step, which costs the frameworks differently and says nothing about them."""
+
+
+class Answer(NamedTuple):
+    """What a call gave.
+
+    Attributes:
+        value: what the method returned.
+        seconds: how long it took, in the worker.
+        peak_mb: largest resident memory during the call, above that after the contestant was built, in MB.
+    """
+
+    value: Any
+    seconds: float
+    peak_mb: float
+
+
+class WorkerError(RuntimeError):
+    """A worker failed; the message holds its traceback."""
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment variables that every worker gets, the same for all."""
+    malloc = {f"MALLOC_{name}_THRESHOLD_": str(MALLOC_THRESHOLD) for name in ("MMAP", "TRIM")}
+    quiet = {"TORCH_LOGS": "-torch._library"}  # which warns that Triton is missing; a CPU does not need it
+    return malloc | quiet | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"}
+
+
+class Worker:
+    """A process with one implementation, bound to as many CPUs as it may have threads.
+
+    Args:
+        name: of the implementation, for errors.
+        command: the command line that ends in `serve`.
+        threads: CPUs it may use, from 1 to those available.
+
+    Raises:
+        ValueError: `threads` out of range.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], threads: int) -> None:
+        cpus = sorted(os.sched_getaffinity(0))
+        if not 1 <= threads <= len(cpus):
+            raise ValueError(f"`threads` must be from 1 to the {len(cpus)} CPUs available, got {threads}")
+        self.name = name
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment(threads)
+        )
+        os.sched_setaffinity(self._process.pid, cpus[:threads])  # before it has imported anything
+
+    def send(self, method: str, **arguments: Any) -> None:
+        """Asks for a call of the contestant's `method`; its answer must be received before the next."""
+        self._process.stdin.write(json.dumps([method, arguments]) + "\n")
+        self._process.stdin.flush()
+
+    def receive(self) -> Answer:
+        """The answer to what was sent.
+
+        Raises:
+            WorkerError: the method raised, or the process ended.
+        """
+        line = self._process.stdout.readline()
+        if not line:
+            raise WorkerError(f"the worker {self.name!r} ended with status {self._process.wait()} before it answered")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"the worker {self.name!r} failed:\n{answer['error']}")
+        return Answer(**answer)
+
+    def call(self, method: str, **arguments: Any) -> Answer:
+        """Calls the contestant's `method` and waits for the answer.
+
+        Raises:
+            WorkerError: the method raised, or the process ended.
+        """
+        self.send(method, **arguments)
+        return self.receive()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+@contextmanager
+def start_workers(commands: Mapping[str, Sequence[str]], threads: int) -> Iterator[dict[str, Worker]]:
+    """Starts one worker a command, all at once, and yields them when every contestant is built.
+
+    Args:
+        commands: the command line of each implementation, by name.
+        threads: CPUs that each may use; they share the same ones, and take turns.
+
+    Raises:
+        WorkerError: a contestant could not be built.
+    """
+    with ExitStack() as stack:
+        workers = {}
+        for name, command in commands.items():
+            workers[name] = Worker(name, command, threads)
+            stack.callback(workers[name].close)
+        for worker in workers.values():
+            worker.receive()
+        yield workers
+
+
+def interleave(
+    workers: Mapping[str, Worker], rounds: int, method: str, *, pause: float = 0.3, **arguments: Any
+) -> Iterator[dict[str, Answer]]:
+    """Calls `method` of every worker in turn, `rounds` times, and yields the answers of each round.
+
+    What disturbs the machine for a while so meets all of them. Each round begins with another worker.
+
+    Args:
+        workers: who takes part.
+        rounds: how often each is called.
+        method: what is called; it must return only when its work is done.
+        pause: seconds before each call, for the threads of the one before to fall asleep.
+        arguments: given to `method`.
+    """
+    names = list(workers)
+    for index in range(rounds):
+        first = index % len(names)
+        answers = {}
+        for name in names[first:] + names[:first]:
+            time.sleep(pause)
+            answers[name] = workers[name].call(method, **arguments)
+        yield {name: answers[name] for name in names}
+
+
+def serve(build: Callable[[], Any]) -> None:
+    """Runs a worker: builds the contestant, then calls its methods as the parent asks, until stdin ends.
+
+    Args:
+        build: makes the contestant. What it imports and loads does not count as memory of the contestant.
+    """
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # whatever libraries print must not get between the answers
+        contestant, base = None, 0.0
+
+        def answer(call: Callable[[], Any]) -> bool:
+            Path("/proc/self/clear_refs").write_text("5")  # begins a new peak
+            started = time.perf_counter()
+            try:
+                value = call()
+                seconds = time.perf_counter() - started
+                message = {"value": value, "seconds": seconds, "peak_mb": round(_memory_mb("VmHWM") - base, 1)}
+            except Exception:
+                message = {"error": traceback.format_exc()}
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+            return "error" not in message
+
+        def construct() -> None:
+            nonlocal contestant
+            contestant = build()
+
+        if not answer(construct):
+            return
+        base = _memory_mb("VmRSS")
+        for line in sys.stdin:
+            method, arguments = json.loads(line)
+            answer(lambda method=method, arguments=arguments: getattr(contestant, method)(**arguments))
+
+
+def _memory_mb(field: str) -> float:
+    """A field of this process's memory: VmRSS now, VmHWM at its peak; in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError(f"/proc/self/status has no {field}")

@@ -1,0 +1,206 @@
+"""How fast does the single layer 784-10 train on Poisson-coded digits: spikejax against SpikingJelly and plain PyTorch.
+
+The network and the training are those of SpikingJelly's example `lif_fc_mnist`: linear layer without bias, LIF
+with tau = 2, hard reset and ATan(2), T = 100, batches of 64, squared error of the firing rates, Adam at 1e-3. All is
+float32.
+
+    python benchmarks/train_mnist.py                                  # random images; writes results/train_mnist.json
+    python benchmarks/train_mnist.py --data PATH                      # MNIST from an npz file or its folder
+    python benchmarks/train_mnist.py --tiny                           # shows only that it works
+    python benchmarks/train_mnist.py --table results/train_mnist.json # the table of a result, in Markdown
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _harness import Worker, environment, interleave, serve, start_workers
+from _report import choose_file, describe, markdown, show, write
+
+STEPS = 100
+BATCH_SIZE = 64
+IMAGES = 60_000
+NON_ZERO = 0.19
+"""Share of the pixels of MNIST that are not 0."""
+CHECKED = 4
+"""Images in the check. Over a whole batch a gradient sums 6400 products, and with their order alone float32 differs by
+2e-6."""
+TOLERANCE = 1e-6
+"""Largest difference of two gradients, relative to the largest gradient."""
+COMMITTED = Path(__file__).parent / "results" / "train_mnist.json"
+LABELS = {
+    "spikejax": "spikejax",
+    "spikingjelly_s": "SpikingJelly, step by step (as documented)",
+    "spikingjelly_m": "SpikingJelly, multi-step",
+    "torch": "PyTorch by hand",
+}
+SUBJECT = "spikejax"
+
+
+def build(name: str, data: Path) -> Any:
+    """The contestant `name`; imports its framework only."""
+    if name == "spikejax":
+        from _mnist_spikejax import Spikejax
+
+        return Spikejax(data, STEPS, BATCH_SIZE)
+    import _mnist_torch
+
+    kinds = {"spikingjelly_s": "StepByStep", "spikingjelly_m": "MultiStep", "torch": "ByHand"}
+    return getattr(_mnist_torch, kinds[name])(data, STEPS, BATCH_SIZE)
+
+
+def load_images(path: Path | None, rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+    """Training images uint8 [n, 28, 28] and labels [n]: MNIST, or random ones; and in words which."""
+    if path is not None:
+        from spikejax.datasets import load_mnist
+
+        data = load_mnist(path)
+        return f"MNIST, {len(data.x_train)} images", data.x_train[..., 0], data.y_train
+    pixels = (255 * np.sqrt(rng.random((IMAGES, 28, 28), np.float32))).astype(np.uint8)
+    pixels[rng.random(pixels.shape, np.float32) >= NON_ZERO] = 0
+    return f"{IMAGES} random images, {NON_ZERO:.0%} of the pixels not 0", pixels, rng.integers(0, 10, IMAGES)
+
+
+def check_equality(workers: dict[str, Worker], images: np.ndarray, labels: np.ndarray, folder: Path) -> dict[str, Any]:
+    """Gives all of them the same weights and Poisson spikes, and compares their output spikes and gradients.
+
+    The weights are multiples of 2^-12, so that float32 adds them without rounding in whatever order, and no spike
+    depends on it.
+
+    Raises:
+        SystemExit: they differ, or the neurons hardly fire, or hardly rest, so that it shows nothing.
+    """
+    rng = np.random.default_rng(1)
+    probability = images[:CHECKED].reshape(CHECKED, -1) / np.float32(255)
+    inputs = (rng.random((STEPS, *probability.shape), np.float32) < probability).astype(np.float32)
+    weights = (rng.integers(-1000, 1050, (784, 10)) / 4096).astype(np.float32)
+    np.savez(folder / "given.npz", inputs=inputs, weights=weights, labels=labels[:CHECKED].astype(np.int64))
+    answers = {}
+    for name, worker in workers.items():
+        worker.call("check", given=str(folder / "given.npz"), out=str(folder / f"{name}.npz"))
+        answers[name] = np.load(folder / f"{name}.npz")
+    own = answers[SUBJECT]
+    rate, largest = own["spikes"].mean(), np.abs(own["gradient"]).max()
+    if not 0.05 < rate < 0.95:
+        sys.exit(f"The check shows nothing: the neurons fire at {rate:.1%} of the steps.")
+    errors = {}
+    for name, other in answers.items():
+        if not np.array_equal(own["spikes"], other["spikes"]):
+            unequal = np.mean(own["spikes"] != other["spikes"])
+            sys.exit(f"{LABELS[name]} and {LABELS[SUBJECT]} differ in {unequal:.2%} of the spikes: nothing was timed.")
+        errors[name] = float(np.abs(own["gradient"] - other["gradient"]).max() / largest)
+        if not errors[name] <= TOLERANCE:
+            sys.exit(f"The gradients of {LABELS[name]} differ by {errors[name]:.1e} of the largest: nothing was timed.")
+    return {"spikes": int(own["spikes"].sum()), "firing_rate": round(float(rate), 4), "gradient_errors": errors}
+
+
+def measure(data: Path | None, *, rounds: int, steps: int, warm_up: int, pause: float, threads: int) -> dict[str, Any]:
+    """Checks, then times all contestants.
+
+    Args:
+        data: MNIST's file or folder; None makes random images.
+        rounds: how often each is timed.
+        steps: training steps a round.
+        warm_up: training steps before the first round.
+        pause: seconds before each timing.
+        threads: threads that each may use.
+    """
+    load = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        words, images, labels = load_images(data, np.random.default_rng(0))
+        np.savez(folder / "data.npz", images=images, labels=labels.astype(np.int64))
+        worker = [sys.executable, str(Path(__file__).resolve()), "--images", str(folder / "data.npz"), "--worker"]
+        commands = {name: [*worker, name] for name in LABELS}
+        with start_workers(commands, threads) as workers:
+            equality = check_equality(workers, images, labels, folder)
+        print(f"Equal: {equality['spikes']} spikes, gradients to {max(equality['gradient_errors'].values()):.0e}")
+        with start_workers(commands, threads) as workers:  # anew: what the check used is not their memory
+            first = {name: worker.call("start") for name, worker in workers.items()}
+            for worker in workers.values():
+                worker.call("train", steps=warm_up)
+            answers = []
+            for answer in interleave(workers, rounds, "train", pause=pause, steps=steps):
+                answers.append(answer)
+                each = ", ".join(f"{name} {one.seconds / steps * 1e3:.1f}" for name, one in answer.items())
+                print(f"Round {len(answers)} of {rounds}, ms a step: {each}")
+    implementations = {
+        name: {
+            "label": label,
+            "first_s": round(first[name].seconds, 3),
+            "first_peak_mb": first[name].peak_mb,
+            "peak_mb": max(first[name].peak_mb, *(answer[name].peak_mb for answer in answers)),
+            "seconds": [round(answer[name].seconds, 5) for answer in answers],
+        }
+        for name, label in LABELS.items()
+    }
+    return {
+        "benchmark": "train_mnist",
+        "subject": SUBJECT,
+        "unit": "samples/s",
+        "work": steps * BATCH_SIZE,
+        "settings": {
+            "data": words,
+            "steps": STEPS,
+            "batch_size": BATCH_SIZE,
+            "threads": threads,
+            "rounds": rounds,
+            "training_steps_a_round": steps,
+            "training_steps_before": warm_up + 1,
+            "environment": environment(threads),
+        },
+        **describe(("spikejax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "spikingjelly")),
+        "load": [round(value, 2) for value in (*load, os.getloadavg()[0])],
+        "equality": equality,
+        "implementations": implementations,
+    }
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
+    parser.add_argument("--steps", type=int, default=50, help="training steps a round")
+    parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))), help="threads of each")
+    parser.add_argument("--out", type=Path, help="where to write the result (default: results/train_mnist.json)")
+    parser.add_argument("--tiny", action="store_true", help="few steps and rounds; writes only to --out")
+    parser.add_argument("--table", type=Path, help="print the table of a result in Markdown, and measure nothing")
+    parser.add_argument("--worker", choices=LABELS, help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rounds < 1 or options.steps < 1:
+        parser.error(f"--rounds and --steps must be at least 1, got {options.rounds} and {options.steps}")
+    try:
+        options.out = choose_file(options.out, COMMITTED, tiny=options.tiny)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def main() -> None:
+    """Runs as parent, as worker, or prints a table."""
+    options = parse()
+    if options.worker:
+        serve(lambda: build(options.worker, options.images))
+        return
+    if options.table:
+        print(markdown(json.loads(options.table.read_text())))
+        return
+    size = {"rounds": options.rounds, "steps": options.steps, "warm_up": 5, "pause": 0.3}
+    if options.tiny:
+        size = {"rounds": 2, "steps": 3, "warm_up": 1, "pause": 0.0}
+    result = measure(options.data, threads=options.threads, **size)
+    show(result)
+    if options.out:
+        write(result, options.out)
+        print(f"Written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
