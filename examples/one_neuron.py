@@ -34,7 +34,7 @@ figure = plot_membrane(
     title="a LIF neuron, tau = 20 steps, under a current of 1.2",
 )
 figure.savefig(options.out / "one_lif.png")
-print(f"one LIF neuron: {len(times)} spikes, at steps {', '.join(map(str, times))}")
+print(f"one LIF neuron: spikes at steps {', '.join(map(str, times))}")
 
 # 32 IF neurons, each with a current of its own between 0 and 1/8: the larger, the more often it fires.
 steps = 20 if options.tiny else 50

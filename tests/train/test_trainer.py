@@ -44,9 +44,8 @@ def test_one_call_of_many_batches_equals_many_calls_of_one(kind):
     assert same(trained(one, 2, 4, 6), many)
 
 
-@pytest.mark.parametrize("kind", ["poisson", "conv"])
-def test_same_seed_same_result(kind):
-    assert same(trained(new_trainer(kind), 2), trained(trainer(kind), 2))
+def test_same_seed_same_result():
+    assert same(trained(new_trainer("poisson"), 2), trained(trainer("poisson"), 2))
 
 
 def test_another_seed_shuffles_otherwise():
@@ -90,24 +89,31 @@ def test_an_epoch_shows_every_sample_at_most_once():
 
 
 def test_evaluate_takes_all_samples_in_eval_mode():
-    """300 samples are more than one batch, and no multiple of it; the reference takes them at once."""
-    one, data = trainer("conv"), images(test=300)
-    state = trained(one, *[PER_EPOCH] * 8)
+    """300 samples are more than one batch, and no multiple of it; the reference takes them at once.
+
+    In train mode the two would not agree: the normalisation would take its statistics over other batches.
+    """
+    rngs, data = nnx.Rngs(0), images(test=300)
+    layers = (nnx.Linear(16, 8, rngs=rngs), nnx.BatchNorm(8, rngs=rngs), sx.LIF(), nnx.Linear(8, CLASSES, rngs=rngs))
+    one = Trainer(
+        sx.nn.Sequential(sx.nn.Flatten(), *layers, sx.LIF(v_threshold=0.2)), optax.sgd(1.0), steps=4, batch_size=7
+    )
+    state = one.init()
+    state.variables["layers"][2]["mean"][...] += 3.0
+    state.variables["layers"][2]["var"][...] *= 9.0
     before = jax.tree.map(jnp.copy, state)
     totals = one.evaluate(state, jnp.asarray(data.x_test), jnp.asarray(data.y_test))
     assert same(state, before)
 
-    @nnx.jit
-    def classify(net):
-        _, outs = sx.run(net, jnp.float32(data.x_test) / 16, steps=4)
+    @jax.jit
+    def classify(state):
+        _, outs = sx.run(one.network(state), jnp.float32(data.x_test), steps=4)
         return mse_rate(outs, data.y_test), jnp.sum(firing_rate(outs).argmax(-1) == data.y_test)
 
-    net = one.network(state)
-    loss, correct = classify(net)
+    loss, correct = classify(state)
     assert (int(totals.samples), int(totals.correct)) == (300, correct)
     np.testing.assert_allclose(totals.means()[0], loss, rtol=1e-5)
-    net.train()
-    assert abs(classify(net)[0] - loss) > 1e-3, "train mode gives the same: the test shows nothing"
+    assert abs(loss - 1 / CLASSES) > 0.02, "the network is silent: the test shows nothing"
 
 
 def test_evaluate_repeats_itself():
@@ -123,7 +129,8 @@ def test_bfloat16_products_with_float32_membranes_and_parameters():
     floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert {leaf.dtype for leaf in floats} == {jnp.dtype(jnp.float32)}
     assert all(jnp.isfinite(leaf).all() for leaf in floats)
-    _, (outs, records) = sx.run(one.network(state), X[:3] / 16, steps=4, record=("membrane", "spikes"))
+    run = lambda: sx.run(one.network(state), jnp.float32(X), steps=4, record=("membrane", "spikes"))  # noqa: E731
+    _, (outs, records) = jax.eval_shape(run)
     assert outs.dtype == jnp.bfloat16
     assert {name: str(value.dtype) for name, value in records.items()} == {
         "2.membrane": "float32",

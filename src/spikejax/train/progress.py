@@ -42,7 +42,8 @@ class ProgressBar:
             f"epoch {row['epoch']:>3}/{self.epochs}  "
             f"train {row['train_loss']:.4f} {row['train_accuracy']:6.2%}  "
             f"test {row['test_loss']:.4f} {row['test_accuracy']:6.2%}  "
-            f"{row['samples_per_second']:,.0f} samples/s"
+            f"{row['samples_per_second']:,.0f} samples/s",
+            soft_wrap=True,
         )
 
     def __enter__(self) -> "ProgressBar":

@@ -1,0 +1,52 @@
+"""Every example runs at its smallest, and prints what it is there to show."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples"
+PRINTS = {
+    "backpropagation_by_hand": [
+        r"largest difference of a weight after the first step: [\d.]+e-0[6-9]|.*: 0.0e\+00",
+        r"by hand: last loss 0\.0\d+, test accuracy \d\d\.\d\d%",
+        r"spikejax: last loss 0\.0\d+, test accuracy \d\d\.\d\d%",
+        r"largest difference of a loss in 44 steps: [\d.]+e-0[6-9]",
+    ],
+    "custom_neuron": [
+        r"membrane 0\.5553 0\.0000 0\.4529 0\.4618  spikes \[0 1 0 0\]",
+        r"root of the mean squared error of the firing rates: 0\.179 before, 0\.1[0-6]\d after training",
+    ],
+    "mnist_fully_connected": [
+        r"epoch +1/2 .*",
+        r"epoch +2/2 .*",
+        r"finished: test accuracy \d+\.\d\d%, best of 2 \d+\.\d\d%",
+        r"firing rates for the first test image, a 5:( [01]\.\d\d){10}",
+    ],
+    "one_neuron": [
+        r"one LIF neuron: spikes at steps 34",
+        r"32 IF neurons: \d+ spikes; 32 fire every ceil\(1 / current\) steps",
+        r"pictures: if_membranes.png, if_spikes.png, one_lif.png",
+    ],
+    "train_digits": [r"epoch  1  loss 0\.\d{4}  test accuracy \d\d\.\d\d%"],
+}
+
+
+def test_every_example_is_run_and_described():
+    names = {path.stem for path in FOLDER.glob("*.py")}
+    assert names == set(PRINTS)
+    readme = (FOLDER / "README.md").read_text()
+    assert names == set(re.findall(r"\[`(\w+)\.py`\]\(\1\.py\)", readme))
+
+
+@pytest.mark.parametrize("name", PRINTS)
+def test_example(name, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--tiny"])
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(PRINTS[name])
+    for line, pattern in zip(lines, PRINTS[name], strict=True):
+        assert re.fullmatch(pattern, line), line
