@@ -96,6 +96,11 @@ class Worker:
         self.send(method, **arguments)
         return self.receive()
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the process has used so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         """Ends the process."""
         self._process.kill()
@@ -147,6 +152,28 @@ def interleave(
             time.sleep(pause)
             answers[name] = workers[name].call(method, **arguments)
         yield {name: answers[name] for name in names}
+
+
+class Disturbance:
+    """How much of the machine others than the workers use, from here on.
+
+    Args:
+        workers: whose use does not count.
+    """
+
+    def __init__(self, workers: Mapping[str, Worker]) -> None:
+        self._workers = workers
+        self._start = time.perf_counter(), self._others()
+
+    def share(self) -> float:
+        """CPU time that others have used since the start, as a share of what all CPUs had to give."""
+        started, before = self._start
+        return (self._others() - before) / (time.perf_counter() - started) / (os.cpu_count() or 1)
+
+    def _others(self) -> float:
+        user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        everyone = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+        return everyone - sum(worker.cpu_seconds() for worker in self._workers.values())
 
 
 def serve(build: Callable[[], Any]) -> None:

@@ -92,10 +92,9 @@ def _circumstances(result: dict[str, Any]) -> str:
     """One line on what was measured where."""
     settings, machine = result["settings"], result["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    load = " to ".join(f"{value:.1f}" for value in result["load"])
     return (
         f"{machine['cpu']}, {settings['threads']} threads; {settings['rounds']} rounds; {settings['data']}; "
-        f"{versions}; commit {result['commit']}; load of the machine {load}."
+        f"{versions}; commit {result['commit']}; other processes took {result['others']:.0%} of the CPUs."
     )
 
 

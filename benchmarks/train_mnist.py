@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _harness import Worker, environment, interleave, serve, start_workers
+from _harness import Disturbance, Worker, environment, interleave, serve, start_workers
 from _report import choose_file, describe, markdown, show, write
 
 STEPS = 100
@@ -32,6 +32,8 @@ CHECKED = 4
 2e-6."""
 TOLERANCE = 1e-6
 """Largest difference of two gradients, relative to the largest gradient."""
+QUIET = 0.05
+"""Share of the CPUs that others may take while it is measured."""
 COMMITTED = Path(__file__).parent / "results" / "train_mnist.json"
 LABELS = {
     "spikejax": "spikejax",
@@ -110,7 +112,6 @@ def measure(data: Path | None, *, rounds: int, steps: int, warm_up: int, pause: 
         pause: seconds before each timing.
         threads: threads that each may use.
     """
-    load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         words, images, labels = load_images(data, np.random.default_rng(0))
@@ -124,11 +125,12 @@ def measure(data: Path | None, *, rounds: int, steps: int, warm_up: int, pause: 
             first = {name: worker.call("start") for name, worker in workers.items()}
             for worker in workers.values():
                 worker.call("train", steps=warm_up)
-            answers = []
+            answers, disturbance = [], Disturbance(workers)
             for answer in interleave(workers, rounds, "train", pause=pause, steps=steps):
                 answers.append(answer)
                 each = ", ".join(f"{name} {one.seconds / steps * 1e3:.1f}" for name, one in answer.items())
                 print(f"Round {len(answers)} of {rounds}, ms a step: {each}")
+            others = disturbance.share()
     implementations = {
         name: {
             "label": label,
@@ -155,7 +157,7 @@ def measure(data: Path | None, *, rounds: int, steps: int, warm_up: int, pause: 
             "environment": environment(threads),
         },
         **describe(("spikejax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "spikingjelly")),
-        "load": [round(value, 2) for value in (*load, os.getloadavg()[0])],
+        "others": round(others, 3),
         "equality": equality,
         "implementations": implementations,
     }
@@ -197,6 +199,8 @@ def main() -> None:
         size = {"rounds": 2, "steps": 3, "warm_up": 1, "pause": 0.0}
     result = measure(options.data, threads=options.threads, **size)
     show(result)
+    if result["others"] > QUIET:
+        print(f"Other processes took {result['others']:.0%} of the CPUs: publish no figure of this run.")
     if options.out:
         write(result, options.out)
         print(f"Written to {options.out}")

@@ -1,7 +1,9 @@
 """What the benchmarks share: worker processes, statistics, tables. The contestants need `make bench-env`."""
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ RESULT = {
     "machine": {"cpu": "abacus"},
     "versions": {"python": "3"},
     "commit": "abc",
-    "load": [0.0, 0.25],
+    "others": 0.254,
     "implementations": {
         "hare": {"label": "Hare", "seconds": [1.0, 2.0, 4.0], "first_s": 0.5, "peak_mb": 3.0},
         "tortoise": {"label": "Tortoise", "seconds": [3.0, 12.0, 12.0], "first_s": 0.25, "peak_mb": 1.5},
@@ -71,7 +73,7 @@ def test_tables():
     lines = report.markdown(RESULT).splitlines()
     assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     assert lines[3] == "| Tortoise | 1 | 1 to 2 | 3.00x | 3.00 to 4.50 | 0.25 | 2 |"
-    assert lines[-1] == "abacus, 1 threads; 3 rounds; none; python 3; commit abc; load of the machine 0.0 to 0.2."
+    assert lines[-1] == "abacus, 1 threads; 3 rounds; none; python 3; commit abc; other processes took 25% of the CPUs."
 
 
 def test_show(capsys):
@@ -119,6 +121,10 @@ class Runner:
     def eat(self, size):
         bytearray(b"x" * size)
 
+    def spin(self, seconds):
+        while time.process_time() < seconds:
+            pass
+
     def fall(self):
         raise KeyError("a stone")
 
@@ -158,6 +164,18 @@ def test_workers_take_turns():
     assert "".join(order) == "abcbcacababc"
     assert [list(answer) for answer in answers] == [list("abc")] * 4
     assert [answer["b"].value[0] for answer in answers] == [1, 2, 3, 4]
+
+
+def test_only_the_work_of_others_disturbs():
+    with harness.start_workers({"hare": command(), "tortoise": command()}, threads=1) as workers:
+        alone = harness.Disturbance(workers)
+        unseen = harness.Disturbance({"hare": workers["hare"]})
+        started, before = time.perf_counter(), workers["tortoise"].cpu_seconds()
+        workers["tortoise"].call("spin", seconds=before + 0.3)
+        work = workers["tortoise"].cpu_seconds() - before
+        share = work / (time.perf_counter() - started) / os.cpu_count()
+        assert work == pytest.approx(0.3, abs=0.1)
+        assert unseen.share() - alone.share() == pytest.approx(share, abs=0.1)
 
 
 def test_workers_that_fail():

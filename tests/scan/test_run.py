@@ -121,9 +121,10 @@ def test_random_cells_go_on_after_a_length(key):
     assert np.all(ys[2:, 1] == free[1, 1])
 
 
-def test_integer_input_runs():
-    _, ys = run(sx.IF(), jnp.ones((4, 2, 3), jnp.uint8))
-    np.testing.assert_array_equal(ys, 1)
+def test_integer_input_keeps_membranes_in_float32():
+    state, ys = sx.run(sx.LIF(tau=4.0), np.ones((3, 2, 3), np.uint8))
+    assert state.v.dtype == ys.dtype == jnp.float32
+    np.testing.assert_allclose(state.v, 1 - 0.75**3)
 
 
 def test_remat_bounds_memory():

@@ -28,7 +28,7 @@ class Everything(NamedTuple):
 
 
 def everything(seed: int) -> Everything:
-    net = nnx.state(network("conv", seed))
+    net = nnx.state(network("direct", seed))
     return Everything(
         net,
         optax.adam(1e-3).init(nnx.filter_state(net, nnx.Param)),

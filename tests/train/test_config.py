@@ -165,7 +165,7 @@ def test_learnt_time_constants():
 
 
 def test_what_is_built():
-    config = OTHER.replace(epochs=4, batch_size=10, learning_rate=0.3)
+    config = OTHER.replace(hidden=(), epochs=4, batch_size=10, learning_rate=0.3)
     trainer, schedule = build_trainer(config, images())
     assert (trainer.batch_size, trainer.scale) == (10, 16.0)
     assert trainer.how == {"steps": 100, "chunk": 4, "remat": True}

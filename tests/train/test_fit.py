@@ -116,7 +116,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, straight, one_ba
     outcome = train(tmp_path, kind, 4, reporter=interrupt(*moment))
     epoch, done = moment
     assert (outcome.reason, outcome.epochs) == ("interrupted", epoch - 1 + done // PER_EPOCH)
-    assert int(saved(tmp_path, kind)[0].step) == (epoch - 1) * PER_EPOCH + done
+    state, _ = saved(tmp_path, kind)
+    assert int(state.step) == (epoch - 1) * PER_EPOCH + done
+    assert int(state.totals.samples) == done % PER_EPOCH * BATCH  # sums are of one epoch
     assert train(tmp_path, kind, 4, resume=True).reason == "finished"
     assert_same_run(tmp_path, straight(kind), kind)
 

@@ -44,6 +44,12 @@ def test_one_call_of_many_batches_equals_many_calls_of_one(kind):
     assert same(trained(one, 2, 4, 6), many)
 
 
+def test_the_sums_change_nothing():
+    """Order and draws follow from the step, not from what has been counted."""
+    one = trainer("poisson")
+    assert same(trained(one, PER_EPOCH, 0, PER_EPOCH).params, trained(one, PER_EPOCH, PER_EPOCH).params)
+
+
 def test_same_seed_same_result():
     assert same(trained(new_trainer("poisson"), 2), trained(trainer("poisson"), 2))
 
