@@ -16,15 +16,14 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from _harness import Disturbance, Worker, environment, interleave, serve, start_workers
+from _harness import Disturbance, Worker, WorkerError, environment, interleave, serve, start_workers
 from _report import choose_file, describe, markdown, show, write
 
 STEPS = 100
 BATCH_SIZE = 64
-IMAGES = 60_000
 NON_ZERO = 0.19
 """Share of the pixels of MNIST that are not 0."""
 CHECKED = 4
@@ -44,6 +43,26 @@ LABELS = {
 SUBJECT = "spikejax"
 
 
+class Size(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        rounds: how often each contestant is timed.
+        steps: training steps a round.
+        threads: threads that each may use.
+        warm_up: training steps before the first round, the very first apart.
+        pause: seconds before each timing.
+        images: random images, where MNIST is not given.
+    """
+
+    rounds: int
+    steps: int
+    threads: int
+    warm_up: int = 5
+    pause: float = 0.3
+    images: int = 60_000
+
+
 def build(name: str, data: Path) -> Any:
     """The contestant `name`; imports its framework only."""
     if name == "spikejax":
@@ -56,16 +75,16 @@ def build(name: str, data: Path) -> Any:
     return getattr(_mnist_torch, kinds[name])(data, STEPS, BATCH_SIZE)
 
 
-def load_images(path: Path | None, rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-    """Training images uint8 [n, 28, 28] and labels [n]: MNIST, or random ones; and in words which."""
+def load_images(path: Path | None, count: int, rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
+    """Training images uint8 [n, 28, 28] and labels [n]: MNIST, or `count` random ones; and in words which."""
     if path is not None:
         from spikejax.datasets import load_mnist
 
         data = load_mnist(path)
         return f"MNIST, {len(data.x_train)} images", data.x_train[..., 0], data.y_train
-    pixels = (255 * np.sqrt(rng.random((IMAGES, 28, 28), np.float32))).astype(np.uint8)
+    pixels = (255 * np.sqrt(rng.random((count, 28, 28), np.float32))).astype(np.uint8)
     pixels[rng.random(pixels.shape, np.float32) >= NON_ZERO] = 0
-    return f"{IMAGES} random images, {NON_ZERO:.0%} of the pixels not 0", pixels, rng.integers(0, 10, IMAGES)
+    return f"{count} random images, {NON_ZERO:.0%} of the pixels not 0", pixels, rng.integers(0, 10, count)
 
 
 def check_equality(workers: dict[str, Worker], images: np.ndarray, labels: np.ndarray, folder: Path) -> dict[str, Any]:
@@ -101,65 +120,66 @@ def check_equality(workers: dict[str, Worker], images: np.ndarray, labels: np.nd
     return {"spikes": int(own["spikes"].sum()), "firing_rate": round(float(rate), 4), "gradient_errors": errors}
 
 
-def measure(data: Path | None, *, rounds: int, steps: int, warm_up: int, pause: float, threads: int) -> dict[str, Any]:
-    """Checks, then times all contestants.
+def take_turns(commands: dict[str, list[str]], size: Size) -> tuple[dict[str, dict[str, Any]], float]:
+    """Times all contestants, in fresh processes, so that the check counts for nobody's memory.
 
-    Args:
-        data: MNIST's file or folder; None makes random images.
-        rounds: how often each is timed.
-        steps: training steps a round.
-        warm_up: training steps before the first round.
-        pause: seconds before each timing.
-        threads: threads that each may use.
+    Returns:
+        The figures of each, and the share of the CPUs that other processes took meanwhile.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        words, images, labels = load_images(data, np.random.default_rng(0))
-        np.savez(folder / "data.npz", images=images, labels=labels.astype(np.int64))
-        worker = [sys.executable, str(Path(__file__).resolve()), "--images", str(folder / "data.npz"), "--worker"]
-        commands = {name: [*worker, name] for name in LABELS}
-        with start_workers(commands, threads) as workers:
-            equality = check_equality(workers, images, labels, folder)
-        print(f"Equal: {equality['spikes']} spikes, gradients to {max(equality['gradient_errors'].values()):.0e}")
-        with start_workers(commands, threads) as workers:  # anew: what the check used is not their memory
-            first = {name: worker.call("start") for name, worker in workers.items()}
-            for worker in workers.values():
-                worker.call("train", steps=warm_up)
-            answers, disturbance = [], Disturbance(workers)
-            for answer in interleave(workers, rounds, "train", pause=pause, steps=steps):
-                answers.append(answer)
-                each = ", ".join(f"{name} {one.seconds / steps * 1e3:.1f}" for name, one in answer.items())
-                print(f"Round {len(answers)} of {rounds}, ms a step: {each}")
-            others = disturbance.share()
-    implementations = {
-        name: {
+    with start_workers(commands, size.threads) as workers:
+        first = {name: worker.call("start") for name, worker in workers.items()}
+        for worker in workers.values():
+            worker.call("train", steps=size.warm_up)
+        answers, disturbance = [], Disturbance(workers)
+        for answer in interleave(workers, size.rounds, "train", pause=size.pause, steps=size.steps):
+            answers.append(answer)
+            each = ", ".join(f"{name} {one.seconds / size.steps * 1e3:.1f}" for name, one in answer.items())
+            print(f"Round {len(answers)} of {size.rounds}, ms a step: {each}")
+        others = disturbance.share()
+    figures = {}
+    for name, label in LABELS.items():
+        rounds = [answer[name] for answer in answers]
+        figures[name] = {
             "label": label,
             "first_s": round(first[name].seconds, 3),
             "first_peak_mb": first[name].peak_mb,
-            "peak_mb": max(first[name].peak_mb, *(answer[name].peak_mb for answer in answers)),
-            "seconds": [round(answer[name].seconds, 5) for answer in answers],
+            "peak_mb": max(one.peak_mb for one in (first[name], *rounds)),
+            "seconds": [round(one.seconds, 5) for one in rounds],
         }
-        for name, label in LABELS.items()
-    }
+    return figures, round(others, 3)
+
+
+def measure(data: Path | None, size: Size) -> dict[str, Any]:
+    """Checks, then times all contestants on MNIST in `data`, or on random images; returns the result to write."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        words, images, labels = load_images(data, size.images, np.random.default_rng(0))
+        np.savez(folder / "data.npz", images=images, labels=labels.astype(np.int64))
+        worker = [sys.executable, str(Path(__file__).resolve()), "--images", str(folder / "data.npz"), "--worker"]
+        commands = {name: [*worker, name] for name in LABELS}
+        with start_workers(commands, size.threads) as workers:
+            equality = check_equality(workers, images, labels, folder)
+        print(f"Equal: {equality['spikes']} spikes, gradients to {max(equality['gradient_errors'].values()):.0e}")
+        figures, others = take_turns(commands, size)
     return {
         "benchmark": "train_mnist",
         "subject": SUBJECT,
         "unit": "samples/s",
-        "work": steps * BATCH_SIZE,
+        "work": size.steps * BATCH_SIZE,
         "settings": {
             "data": words,
-            "steps": STEPS,
+            "time_steps": STEPS,
             "batch_size": BATCH_SIZE,
-            "threads": threads,
-            "rounds": rounds,
-            "training_steps_a_round": steps,
-            "training_steps_before": warm_up + 1,
-            "environment": environment(threads),
+            "threads": size.threads,
+            "rounds": size.rounds,
+            "training_steps_a_round": size.steps,
+            "training_steps_before": size.warm_up + 1,
+            "environment": environment(size.threads),
         },
         **describe(("spikejax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "spikingjelly")),
-        "others": round(others, 3),
+        "others": others,
         "equality": equality,
-        "implementations": implementations,
+        "implementations": figures,
     }
 
 
@@ -169,9 +189,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
     parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
     parser.add_argument("--steps", type=int, default=50, help="training steps a round")
-    parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))), help="threads of each")
+    cpus = len(os.sched_getaffinity(0))
+    parser.add_argument("--threads", type=int, default=min(2, cpus), help="threads that each may use")
     parser.add_argument("--out", type=Path, help="where to write the result (default: results/train_mnist.json)")
-    parser.add_argument("--tiny", action="store_true", help="few steps and rounds; writes only to --out")
+    parser.add_argument("--tiny", action="store_true", help="few steps and rounds, one thread; writes only to --out")
     parser.add_argument("--table", type=Path, help="print the table of a result in Markdown, and measure nothing")
     parser.add_argument("--worker", choices=LABELS, help=argparse.SUPPRESS)
     parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
@@ -194,10 +215,13 @@ def main() -> None:
     if options.table:
         print(markdown(json.loads(options.table.read_text())))
         return
-    size = {"rounds": options.rounds, "steps": options.steps, "warm_up": 5, "pause": 0.3}
+    size = Size(options.rounds, options.steps, options.threads)
     if options.tiny:
-        size = {"rounds": 2, "steps": 3, "warm_up": 1, "pause": 0.0}
-    result = measure(options.data, threads=options.threads, **size)
+        size = Size(rounds=2, steps=2, threads=1, warm_up=1, pause=0.0, images=6400)
+    try:
+        result = measure(options.data, size)
+    except (FileNotFoundError, ValueError, WorkerError) as error:
+        sys.exit(str(error))
     show(result)
     if result["others"] > QUIET:
         print(f"Other processes took {result['others']:.0%} of the CPUs: publish no figure of this run.")

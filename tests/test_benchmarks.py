@@ -252,9 +252,8 @@ def test_silent_neurons_show_nothing(pretenders, check):
         check(pretenders)
 
 
-def test_random_images_are_as_dense_as_mnist(monkeypatch):
-    monkeypatch.setattr(train_mnist, "IMAGES", 500)
-    words, images, labels = train_mnist.load_images(None, np.random.default_rng(0))
+def test_random_images_are_as_dense_as_mnist():
+    words, images, labels = train_mnist.load_images(None, 500, np.random.default_rng(0))
     assert "random" in words
     assert images.shape == (500, 28, 28) and images.dtype == np.uint8 and set(labels) == set(range(10))
     assert np.mean(images > 0) == pytest.approx(0.19, abs=0.005)

@@ -73,12 +73,14 @@ def test_train(trained):
     assert config == RunConfig.preset("digits", hidden=(16,), steps=3, epochs=2)
 
 
-@pytest.mark.parametrize("kind", ["latest", "best"])
-def test_evaluate(trained, run, kind):
-    folder, _ = trained
-    rows = read_log(folder)
+@pytest.mark.parametrize(("kind", "other"), [("latest", "best"), ("best", "latest")])
+def test_evaluate(trained, run, tmp_path, kind, other):
+    """Each checkpoint without the other, so that it cannot be taken for it."""
+    shutil.copytree(trained[0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / other)
+    rows = read_log(tmp_path / "run")
     row = rows[-1] if kind == "latest" else max(rows, key=lambda row: row["test_accuracy"])
-    status, out, err = run("evaluate", folder, "--checkpoint", kind)
+    status, out, err = run("evaluate", "run", "--checkpoint", kind)
     want = f"test loss {row['test_loss']:.4f}, test accuracy {row['test_accuracy']:.2%}"
     assert (status, out, err) == (0, f"{kind} checkpoint, epoch {row['epoch']}: {want}\n", "")
 

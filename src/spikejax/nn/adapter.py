@@ -1,6 +1,6 @@
 """How cells and layers stand inside Flax NNX modules."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ class CellModule(nnx.Module):
         """The cell with the present values of its parameters."""
         return jax.tree.unflatten(self.structure, [getattr(self, name)[...] for name in self.names])
 
-    def __nnx_repr__(self) -> Iterator[reprlib.Object | reprlib.Attr]:
+    def __nnx_repr__(self) -> Generator[reprlib.Object | reprlib.Attr]:
         yield reprlib.Object(type(self).__name__)
         yield reprlib.Attr("cell", self.cell)
 
