@@ -93,7 +93,7 @@ def _circumstances(result: dict[str, Any]) -> str:
     settings, machine = result["settings"], result["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return (
-        f"{machine['cpu']}, {settings['threads']} threads; {settings['rounds']} rounds; {settings['data']}; "
+        f"{machine['cpu']}, threads: {settings['threads']}; {settings['rounds']} rounds; {settings['data']}; "
         f"{versions}; commit {result['commit']}; other processes took {result['others']:.0%} of the CPUs."
     )
 
