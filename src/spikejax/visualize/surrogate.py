@@ -1,6 +1,7 @@
 """Surrogates as curves: the step, the primitive and the slope that gradients see."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,8 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
     u = np.linspace(-reach, reach, 801, dtype=np.float32)
     for panel, surrogate in zip(panels, surrogates, strict=False):
         panel.plot(u, surrogate.replace(spiking=True)(u), color=BLACK, linewidth=1, linestyle=":", label="forward")
-        try:
+        with suppress(NotImplementedError):  # some have none
             panel.plot(u, surrogate.primitive(u), color=BLUE, linestyle="--", label="primitive")
-        except NotImplementedError:
-            pass  # it has none
         panel.plot(u, surrogate.derivative(u), color=VERMILION, label="derivative")
         panel.set_title(_title(surrogate), fontsize="small")
     for panel in panels[len(surrogates) :]:
