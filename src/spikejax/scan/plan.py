@@ -58,7 +58,9 @@ def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = Fals
     reasons = []
     if method == "auto":
         method = "scan"
-        reasons.append("method 'scan': step by step in one lax.scan, which serves every cell; 'associative' was no faster on CPU")
+        reasons.append(
+            "method 'scan': step by step in one lax.scan, which serves every cell; 'associative' was no faster on CPU"
+        )
     if chunk is None:
         chunk, reason = _choose_chunk(cell, steps, remat)
         reasons.append(f"chunk {chunk}: {reason}")
