@@ -91,4 +91,4 @@ def test_bad_arguments(steps, how, message):
 
 def test_every_method_runs():
     for method in METHODS:
-        assert sx.run(sx.IF(), [[[1.0]]], method=method)[1] == 1
+        assert sx.run(sx.LinearLIF(), [[[2.0]]], method=method)[1] == 1

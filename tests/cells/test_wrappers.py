@@ -1,0 +1,423 @@
+"""Refractory and Stochastic around every neuron: against loops in NumPy, and against chance."""
+
+import copy
+import pickle
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import spikejax as sx
+
+T, BATCH, FEATURES, TAU = 23, 2, 4, 2.5
+KEY = jax.random.key(3)
+PAUSES = np.array([0, 1, 2, 5])
+SMOOTH = sx.surrogate.Sigmoid(spiking=False)
+
+NEURONS = {
+    "IF": sx.IF(),
+    "LIF-soft": sx.LIF(tau=TAU, v_reset=None),
+    "LIF-detached": sx.LIF(tau=TAU, v_reset=0.2, detach_reset=True),
+    "ParametricLIF": sx.ParametricLIF(),
+    "LinearLIF": sx.LinearLIF(),
+    "QIF": sx.QIF(),
+    "EIF": sx.EIF(),
+    "Izhikevich": sx.Izhikevich(),
+    "AdEx": sx.AdEx(),
+    "ALIF": sx.ALIF(),
+    "CLIF": sx.CLIF(),
+    "CubaLIF": sx.CubaLIF(),
+    "KLIF": sx.KLIF(),
+    "LIAF": sx.LIAF(),
+    "TernaryLIF": sx.TernaryLIF(),
+    "ResonateAndFire": sx.ResonateAndFire(),
+    "GatedLIF": sx.GatedLIF(),
+    "NoisyLIF": sx.NoisyLIF(),
+}
+each_neuron = pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
+
+
+def inputs():
+    t, n, f = np.meshgrid(np.arange(T), np.arange(BATCH), np.arange(FEATURES), indexing="ij")
+    return 1.0 + 1.4 * np.sin(1.9 * t + 0.8 * f + 2.3 * n)
+
+
+XS = inputs().astype(np.float32)
+
+
+@partial(jax.jit, static_argnames=("chunk", "remat", "method", "record"))
+def run(cell, xs, state, **how):
+    return sx.run(cell, xs, state, **how)
+
+
+def start(cell, dtype=jnp.float32):
+    return cell.init_state((BATCH, FEATURES), dtype, key=KEY)
+
+
+def close(got, want, tolerance=2e-6):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), got, want)
+
+
+def slope(u):
+    """The derivative of Sigmoid(4)."""
+    return 1 / np.cosh(2 * u) ** 2
+
+
+def refractory_loop(pauses, w1, w2, soft, spiked=None):
+    """LIF with a pause: spikes, last membrane, gradient in x, one neuron at a time.
+
+    `spiked` gives the spikes where chance draws them.
+    """
+    xs = inputs()
+    spikes, grad, last = np.zeros_like(xs), np.zeros_like(xs), np.zeros((BATCH, FEATURES))
+    for n in range(BATCH):
+        for f in range(FEATURES):
+            v, wait, tape = 0.0, 0, []
+            for t in range(T):
+                if wait > 0:
+                    wait -= 1
+                    tape.append(None)
+                    continue
+                h = v + (xs[t, n, f] - v) / TAU
+                s = float(h >= 1) if spiked is None else spiked[t, n, f]
+                v = h - s if soft else (0.0 if s else h)
+                wait = pauses[f] if s else 0
+                spikes[t, n, f] = s
+                tape.append((h, s))
+            last[n, f] = v
+            d_v = w2[n, f]
+            for t in reversed(range(T)):
+                if tape[t] is None:
+                    continue
+                h, s = tape[t]
+                ds = slope(h - 1)
+                d_h = w1[t, n, f] * ds + d_v * (1 - ds if soft else 1 - s - h * ds)
+                grad[t, n, f] = d_h / TAU
+                d_v = d_h * (1 - 1 / TAU)
+    return spikes, last, grad
+
+
+def weights():
+    return np.cos(np.arange(XS.size)).reshape(XS.shape), np.sin(np.arange(BATCH * FEATURES)).reshape(BATCH, FEATURES)
+
+
+def grad_of(cell, xs, state, w1, w2, **how):
+    def loss(xs):
+        last, ys = sx.run(cell, xs, state, **how)
+        return jnp.sum(w1 * ys) + jnp.sum(w2 * last.v), (ys, last.v)
+
+    grad, (ys, v) = jax.grad(loss, has_aux=True)(xs)
+    return ys, v, grad
+
+
+@pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
+@pytest.mark.parametrize("steps", [0, 1, 3, PAUSES], ids=str)
+def test_refractory_equals_the_loop_and_its_gradient(steps, soft):
+    w1, w2 = weights()
+    spikes, last, grad = refractory_loop(np.broadcast_to(steps, FEATURES), w1, w2, soft)
+    assert 0.1 < spikes.mean() < 0.9
+    with jax.enable_x64(True):
+        cell = sx.Refractory(sx.LIF(tau=TAU, v_reset=None if soft else 0.0), steps)
+        found = jax.jit(partial(grad_of, cell, chunk=5, remat=True))(
+            jnp.asarray(inputs()), start(cell, jnp.float64), w1, w2
+        )
+    np.testing.assert_array_equal(found[0], spikes)
+    close(found[1:], (last, grad), 1e-12)
+
+
+@each_neuron
+def test_a_pause_is_observed_and_nothing_moves_in_it(neuron):
+    cell, pause = sx.Refractory(neuron, PAUSES.astype(np.float32)), PAUSES
+    xs = 2 * jnp.asarray(XS)
+    _, (ys, kept) = run(cell, xs, start(cell), record=("cell", "wait"))
+    states = [leaf for leaf in jax.tree.leaves(kept["cell"]) if leaf.shape == xs.shape]
+    fired = np.zeros(xs.shape, bool)
+    for n in range(BATCH):
+        for f in range(FEATURES):
+            wait = kept["wait"][:, n, f]
+            fired[:, n, f] = (wait == pause[f]) & (pause[f] > 0)
+            for t in range(1, T):
+                if wait[t - 1] > 0:  # this step is one of the pause
+                    assert ys[t, n, f] == 0 and wait[t] == wait[t - 1] - 1
+                    assert all(leaf[t, n, f] == leaf[t - 1, n, f] for leaf in states)
+            if pause[f]:
+                gaps = np.diff(np.flatnonzero(fired[:, n, f]))
+                assert (gaps > pause[f]).all()
+    assert fired[..., 1:].any((0, 1)).all(), "no spikes, so no pauses"
+    if not isinstance(neuron, sx.LIAF):
+        np.testing.assert_array_equal(fired[..., 1:], (abs(ys) >= 0.5)[..., 1:])
+
+
+@each_neuron
+def test_no_pause_is_the_neuron_itself(neuron):
+    want, ys = run(neuron, XS, start(neuron))
+    got, same = run(sx.Refractory(neuron, 0), XS, start(sx.Refractory(neuron, 0)))
+    np.testing.assert_array_equal(same, ys)
+    close(got.cell.v, want.v)
+    assert jax.tree.structure(got.cell) == jax.tree.structure(want)
+
+
+def test_pauses_of_nested_wrappers_add_up():
+    cell = sx.Refractory(sx.Refractory(sx.IF(), 2), 3)
+    _, ys = run(cell, jnp.ones((13, 1)), cell.init_state((1,)))
+    np.testing.assert_array_equal(np.flatnonzero(ys[:, 0]), [0, 6, 12])
+
+
+def test_a_leaky_integrator_never_pauses():
+    cell = sx.Refractory(sx.LeakyIntegrator(), 3)
+    np.testing.assert_array_equal(run(cell, XS, start(cell))[1], run(sx.LeakyIntegrator(), XS, None)[1])
+
+
+WRAPPED = {
+    "Refractory": sx.Refractory(sx.LIF(tau=np.array([1.5, 2.0, 3.0, 4.0]), v_reset=None), 2),
+    "Refractory-a-neuron": sx.Refractory(sx.ALIF(tau=2.0, tau_a=5.0), PAUSES),
+    "Stochastic-Refractory": sx.Stochastic(
+        sx.Refractory(sx.LIF(tau=np.array([1.5, 2.0, 3.0, 4.0])), 2), lambda u: 1 - jnp.exp(-jnp.exp(2 * u))
+    ),
+    "Refractory-Stochastic": sx.Refractory(sx.Stochastic(sx.LIF()), 2),
+}
+each_wrapped = pytest.mark.parametrize("cell", WRAPPED.values(), ids=WRAPPED)
+
+
+@partial(jax.jit, static_argnames=("chunk", "remat"))
+def outcome(cell, xs, state, **how):
+    """Outputs and last membrane; gradients in the cell's arrays, the input and the first membrane."""
+    inner = state.cell.cell if hasattr(state.cell, "cell") else state.cell
+
+    def loss(cell, xs, v):
+        first = inner._replace(v=v)
+        first = state._replace(cell=state.cell._replace(cell=first) if hasattr(state.cell, "cell") else first)
+        last, ys = sx.run(cell, xs, first, **how)
+        weight = jnp.cos(jnp.arange(ys.size)).reshape(ys.shape)
+        return jnp.sum(weight * ys) + jnp.sum(weight[0] * last.v), (ys, last.v)
+
+    found, outs = jax.grad(loss, (0, 1, 2), has_aux=True)(cell, xs, inner.v)
+    return outs, found
+
+
+@each_wrapped
+def test_every_way_is_equal(cell):
+    want = outcome(cell, XS, start(cell))
+    assert 0.05 < want[0][0].mean() < 0.95
+    got = outcome(cell, XS, start(cell), chunk=5, remat=True)
+    np.testing.assert_array_equal(got[0][0], want[0][0])
+    close(got, want)
+    step, state, spikes, membranes = jax.jit(cell.step), start(cell), [], []
+    for x in XS:
+        state, s = step(state, x)
+        spikes.append(s)
+        membranes.append(state.v)
+    np.testing.assert_array_equal(jnp.stack(spikes), want[0][0])
+    close(state.v, want[0][1])
+    short, ys = run(cell, XS, start(cell), lengths=jnp.array([T, 3]), chunk=7)
+    np.testing.assert_array_equal(ys[:, 0], want[0][0][:, 0])
+    np.testing.assert_array_equal(ys[:3, 1], want[0][0][:3, 1])
+    close(short.v[0], state.v[0])
+    close(short.v[1], membranes[2][1])
+
+
+@each_wrapped
+def test_transformations_keep_the_result(cell):
+    (want, v), _ = outcome(cell, XS, start(cell))
+    np.testing.assert_array_equal(jax.checkpoint(run)(cell, XS, start(cell))[1], want)
+    many = jax.vmap(run, in_axes=(None, 0, None))(cell, jnp.stack((XS, 0 * XS)), start(cell))
+    np.testing.assert_array_equal(many[1][0], want)
+    close(many[0].v[0], v)
+    with jax.enable_x64(True):
+        w1, _ = weights()
+        xs, state, tangent = (
+            jnp.asarray(inputs()),
+            start(cell, jnp.float64),
+            jnp.sin(jnp.arange(XS.size)).reshape(XS.shape),
+        )
+        loss = jax.jit(lambda xs: jnp.sum(w1 * sx.run(cell, xs, state)[1]))
+        close(jax.jvp(loss, (xs,), (tangent,))[1], jnp.vdot(jax.grad(loss)(xs), tangent), 1e-12)
+
+
+@each_wrapped
+def test_states_and_copies(cell):
+    traces = []
+
+    @jax.jit
+    def step(cell, state, x):
+        traces.append(cell)
+        return cell.step(state, x)
+
+    x = jnp.asarray(XS[1], jnp.bfloat16)
+    state, spikes = step(cell, start(cell), x)
+    assert spikes.dtype == jnp.bfloat16
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == jax.tree.map(lambda a: (a.shape, a.dtype), start(cell))
+    half, _ = run(cell, XS, start(cell, jnp.bfloat16))
+    assert half.v.dtype == jnp.bfloat16
+    others = [copy.copy(cell), cell.replace(), jax.tree.unflatten(*jax.tree.flatten(cell)[::-1])]
+    if getattr(cell, "escape", None) is None:
+        others.append(pickle.loads(pickle.dumps(cell)))
+    for other in others:
+        assert other == cell and repr(other) == repr(cell)
+        np.testing.assert_array_equal(step(other, start(cell), x)[1], spikes)
+    assert len(traces) == 1
+    assert repr(cell).startswith(f"{type(cell).__name__}(cell={type(cell.cell).__name__}(")
+
+
+def test_constants_make_it_hashable():
+    cell = sx.Refractory(sx.Stochastic(sx.LIF()), 2)
+    assert hash(cell) == hash(sx.Refractory(sx.Stochastic(sx.LIF()), 2))
+    assert cell != sx.Refractory(sx.Stochastic(sx.LIF()), 3)
+    assert eval(repr(cell), vars(sx) | vars(sx.surrogate)) == cell
+
+
+def test_wrapped_parameters_are_trained_in_a_network():
+    rngs = nnx.Rngs(0)
+    cell = sx.Refractory(sx.LIF(tau=jnp.full(6, 2.0)), 1)
+    net = sx.nn.Sequential(nnx.Linear(FEATURES, 6, rngs=rngs), cell, sx.Stochastic(sx.IF()))
+    state = net.init_state((BATCH, FEATURES), key=KEY)
+
+    @nnx.jit
+    def slopes(net):
+        return nnx.grad(lambda net: sx.run(net, XS, state, record="1.membrane")[1][1]["1.membrane"].sum())(net)
+
+    assert abs(dict(nnx.to_flat_state(slopes(net)))[("layers", 1, "cell.tau")][...]).min() > 0
+
+
+def resting(cell, n, steps=50, u=0.0):
+    """Spikes of many neurons that are held at `u` from their threshold: [T, n]."""
+    state = cell.init_state((n,), key=KEY)
+    return run(cell, jnp.full((steps, n), u + 1.0), state)[1]
+
+
+class Follower(sx.Neuron):
+    """A neuron that is where its input is."""
+
+    def charge(self, state, x):
+        return state._replace(v=0 * state.v + x)
+
+
+ESCAPES = {
+    "sigmoid": (None, lambda u: 1 / (1 + np.exp(-4 * u))),
+    "hazard": (lambda u: 1 - jnp.exp(-jnp.exp(2 * u)), lambda u: 1 - np.exp(-np.exp(2 * u))),
+}
+
+
+@pytest.mark.parametrize("u", [-0.7, -0.2, 0.0, 0.3])
+@pytest.mark.parametrize(("escape", "probability"), ESCAPES.values(), ids=ESCAPES)
+def test_spikes_come_with_their_probability(escape, probability, u):
+    ys = np.asarray(resting(sx.Stochastic(Follower(), escape), 2000, u=u))
+    p, count = probability(u), ys.size
+    assert set(np.unique(ys)) <= {0, 1}
+    assert abs(ys.mean() - p) < 5 * np.sqrt(p * (1 - p) / count)
+    # independent from step to step, and from neuron to neuron
+    centred = (ys - p) / np.sqrt(p * (1 - p))
+    for product in (centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
+        assert abs(product.mean()) < 5 / np.sqrt(product.size)
+    # each neuron's own rate is spread as a binomial's
+    deviation = (ys.sum(0) - 50 * p) / np.sqrt(50 * p * (1 - p))
+    assert abs((deviation**2).mean() - 1) < 5 * np.sqrt(2.5 / 2000)
+
+
+def test_the_draw_is_that_of_the_key():
+    cell = sx.Stochastic(sx.LIF())
+    again = [run(cell, XS, cell.init_state(XS.shape[1:], key=key))[1] for key in (KEY, KEY, jax.random.key(4))]
+    np.testing.assert_array_equal(again[0], again[1])
+    assert (again[0] != again[2]).any()
+
+
+def test_refractory_chance_spikes_as_renewal_theory_says():
+    pause, p = 4, 1 / (1 + np.exp(-4 * -0.2))
+    rates = {}
+    for name, cell in (
+        ("outside", sx.Refractory(sx.Stochastic(Follower()), pause)),
+        ("inside", sx.Stochastic(sx.Refractory(Follower(), pause))),
+    ):
+        ys = np.asarray(resting(cell, 2000, steps=200, u=-0.2))
+        intervals = np.concatenate([np.diff(np.flatnonzero(column)) for column in ys[:, :400].T])
+        assert intervals.min() == pause + 1
+        # a geometric waiting time after the pause; intervals cut off at the end bias the mean by far less
+        rates[name] = ys[50:].mean()
+        want = 1 / (pause + 1 / p)
+        error = np.sqrt(want**3 * (1 - p) / p**2 / ys[50:].size)
+        assert abs(rates[name] - want) < 5 * error
+    assert set(rates) == {"outside", "inside"}
+
+
+def test_drawn_spikes_reset_and_have_the_gradient_of_the_surrogate():
+    w1, w2 = weights()
+    for soft in (True, False):
+        with jax.enable_x64(True):
+            cell = sx.Stochastic(sx.LIF(tau=TAU, v_reset=None if soft else 0.0))
+            xs, state = jnp.asarray(inputs()), start(cell, jnp.float64)
+            found = jax.jit(partial(grad_of, cell))(xs, state, w1, w2)
+        drawn = np.asarray(found[0])
+        assert (drawn != refractory_loop(np.zeros(FEATURES), w1, w2, soft)[0]).any()
+        spikes, last, grad = refractory_loop(np.zeros(FEATURES), w1, w2, soft, spiked=drawn)
+        np.testing.assert_array_equal(spikes, drawn)
+        close(found[1:], (last, grad), 1e-12)
+
+
+def test_a_steep_surrogate_is_certain():
+    xs = 1.01 * XS  # no membrane exactly at its threshold, where chances are even
+    for neuron in (sx.ALIF(tau=2.0), sx.KLIF(), sx.GatedLIF(), sx.LIAF()):
+        steep = neuron.replace(surrogate=sx.surrogate.Sigmoid(1e6))
+        want = run(steep, xs, start(steep))
+        got = run(sx.Stochastic(steep), xs, start(sx.Stochastic(steep)))
+        close((got[0].cell, got[1]), want)
+        assert want[1].any()
+
+
+def test_the_smooth_twin_is_not_drawn():
+    twin = sx.LIF(surrogate=SMOOTH)
+    got = run(sx.Stochastic(twin), XS, start(sx.Stochastic(twin)))
+    close((got[0].cell, got[1]), run(twin, XS, start(twin)))
+
+
+def test_records():
+    cell = sx.Refractory(sx.LIF(), 2)
+    _, (ys, kept) = run(cell, XS, start(cell), record=("membrane", "spikes", "wait"))
+    np.testing.assert_array_equal(kept["spikes"], ys)
+    np.testing.assert_array_equal(kept["membrane"][ys == 1], 0)
+    np.testing.assert_array_equal(kept["wait"] == 2, ys == 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda: sx.Refractory(sx.LIF(), -1), ValueError, r"`steps` must be an integer >= 0, got -1"),
+        (lambda: sx.Refractory(sx.LIF(), 1.5), ValueError, r"`steps` must be an integer >= 0, got 1.5"),
+        (lambda: sx.Refractory(sx.LIF(), np.array([1, -2])), ValueError, r"`steps` must be .* got values from -2.0"),
+        (lambda: sx.Refractory(sx.LIF(), [1, 2]), TypeError, r"`steps` must be a number or an array, got list"),
+        (lambda: sx.Refractory(sx.PSN(T=2, key=KEY), 2), TypeError, r"`cell` of Refractory must be a neuron such as"),
+        (lambda: sx.Refractory(sx.LIF, 2), TypeError, r"`cell` of Refractory must be a neuron such as sx.LIF\(\)"),
+        (lambda: sx.Stochastic(sx.encoding.Poisson()), TypeError, r"`cell` of Stochastic must be a neuron such as"),
+        (lambda: sx.Stochastic(sx.LeakyIntegrator()), TypeError, r"must be a neuron with a `surrogate`, got LeakyI"),
+        (lambda: sx.Stochastic(sx.Refractory(sx.LeakyIntegrator(), 1)), TypeError, r"with a `surrogate`, got LeakyI"),
+        (
+            lambda: sx.Stochastic(sx.LIF(surrogate=sx.surrogate.LeakyKReLU())),
+            ValueError,
+            r"`LeakyKReLU.primitive` must be within \[0, 1\], got values .*: it is the probability .* give `escape`",
+        ),
+        (lambda: sx.Stochastic(sx.LIF(), jnp.exp), ValueError, r"`escape` must be within \[0, 1\]"),
+        (lambda: sx.Stochastic(sx.LIF()).init_state((2,)), ValueError, r"`key` must be given, because Stochastic"),
+        (lambda: sx.run(sx.Stochastic(sx.LIF()), XS), ValueError, r"pass state=net.init_state\(shape, key="),
+        (
+            lambda: sx.Refractory(sx.LIF(tau=jnp.full(5, 2.0)), 2).init_state((2, 4)),
+            ValueError,
+            r"`cell.tau` has shape \(5,\), which does not broadcast",
+        ),
+        (lambda: sx.Refractory(sx.LIF(), np.ones(3)).init_state((2, 4)), ValueError, r"`steps` has shape \(3,\)"),
+    ],
+)
+def test_what_is_refused(act, error, message):
+    with pytest.raises(error, match=message):
+        act()
+
+
+def test_a_surrogate_without_a_primitive_needs_an_escape_function():
+    class Slope(sx.surrogate.SurrogateFunction):
+        def derivative(self, u):
+            return jnp.ones_like(u)
+
+    with pytest.raises(ValueError, match=r"Slope has no primitive.* or give `escape`, the probability of a spike"):
+        sx.Stochastic(sx.LIF(surrogate=Slope()))
+    sx.Stochastic(sx.LIF(surrogate=Slope()), jax.nn.sigmoid)
