@@ -10,5 +10,5 @@ ELSEWHERE = {
     "PSN": "tests/cells/test_parallel.py",
     "Refractory": "tests/cells/test_wrappers.py",
     "SlidingPSN": "tests/cells/test_parallel.py",
-    "Stochastic": "tests/cells/test_wrappers.py",
+    "Stochastic": "tests/cells/test_stochastic.py",
 }

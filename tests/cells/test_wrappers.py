@@ -1,4 +1,4 @@
-"""Refractory and Stochastic around every neuron: against loops in NumPy, and against chance."""
+"""Refractory and Stochastic around every neuron, every way against the others, and what they refuse."""
 
 import copy
 import pickle
@@ -9,108 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tests.cells.wrapping import (
+    BATCH,
+    FEATURES,
+    KEY,
+    PAUSES,
+    TAU,
+    XS,
+    T,
+    close,
+    each_neuron,
+    grad_of,
+    inputs,
+    refractory_loop,
+    run,
+    start,
+    weights,
+)
 
 import spikejax as sx
-
-T, BATCH, FEATURES, TAU = 23, 2, 4, 2.5
-KEY = jax.random.key(3)
-PAUSES = np.array([0, 1, 2, 5])
-SMOOTH = sx.surrogate.Sigmoid(spiking=False)
-
-NEURONS = {
-    "IF": sx.IF(),
-    "LIF-soft": sx.LIF(tau=TAU, v_reset=None),
-    "LIF-detached": sx.LIF(tau=TAU, v_reset=0.2, detach_reset=True),
-    "ParametricLIF": sx.ParametricLIF(),
-    "LinearLIF": sx.LinearLIF(),
-    "QIF": sx.QIF(),
-    "EIF": sx.EIF(),
-    "Izhikevich": sx.Izhikevich(),
-    "AdEx": sx.AdEx(),
-    "ALIF": sx.ALIF(),
-    "CLIF": sx.CLIF(),
-    "CubaLIF": sx.CubaLIF(),
-    "KLIF": sx.KLIF(),
-    "LIAF": sx.LIAF(),
-    "TernaryLIF": sx.TernaryLIF(),
-    "ResonateAndFire": sx.ResonateAndFire(),
-    "GatedLIF": sx.GatedLIF(),
-    "NoisyLIF": sx.NoisyLIF(),
-}
-each_neuron = pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
-
-
-def inputs():
-    t, n, f = np.meshgrid(np.arange(T), np.arange(BATCH), np.arange(FEATURES), indexing="ij")
-    return 1.0 + 1.4 * np.sin(1.9 * t + 0.8 * f + 2.3 * n)
-
-
-XS = inputs().astype(np.float32)
-
-
-@partial(jax.jit, static_argnames=("chunk", "remat", "method", "record"))
-def run(cell, xs, state, **how):
-    return sx.run(cell, xs, state, **how)
-
-
-def start(cell, dtype=jnp.float32):
-    return cell.init_state((BATCH, FEATURES), dtype, key=KEY)
-
-
-def close(got, want, tolerance=2e-6):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), got, want)
-
-
-def slope(u):
-    """The derivative of Sigmoid(4)."""
-    return 1 / np.cosh(2 * u) ** 2
-
-
-def refractory_loop(pauses, w1, w2, soft, spiked=None):
-    """LIF with a pause: spikes, last membrane, gradient in x, one neuron at a time.
-
-    `spiked` gives the spikes where chance draws them.
-    """
-    xs = inputs()
-    spikes, grad, last = np.zeros_like(xs), np.zeros_like(xs), np.zeros((BATCH, FEATURES))
-    for n in range(BATCH):
-        for f in range(FEATURES):
-            v, wait, tape = 0.0, 0, []
-            for t in range(T):
-                if wait > 0:
-                    wait -= 1
-                    tape.append(None)
-                    continue
-                h = v + (xs[t, n, f] - v) / TAU
-                s = float(h >= 1) if spiked is None else spiked[t, n, f]
-                v = h - s if soft else (0.0 if s else h)
-                wait = pauses[f] if s else 0
-                spikes[t, n, f] = s
-                tape.append((h, s))
-            last[n, f] = v
-            d_v = w2[n, f]
-            for t in reversed(range(T)):
-                if tape[t] is None:
-                    continue
-                h, s = tape[t]
-                ds = slope(h - 1)
-                d_h = w1[t, n, f] * ds + d_v * (1 - ds if soft else 1 - s - h * ds)
-                grad[t, n, f] = d_h / TAU
-                d_v = d_h * (1 - 1 / TAU)
-    return spikes, last, grad
-
-
-def weights():
-    return np.cos(np.arange(XS.size)).reshape(XS.shape), np.sin(np.arange(BATCH * FEATURES)).reshape(BATCH, FEATURES)
-
-
-def grad_of(cell, xs, state, w1, w2, **how):
-    def loss(xs):
-        last, ys = sx.run(cell, xs, state, **how)
-        return jnp.sum(w1 * ys) + jnp.sum(w2 * last.v), (ys, last.v)
-
-    grad, (ys, v) = jax.grad(loss, has_aux=True)(xs)
-    return ys, v, grad
 
 
 @pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
@@ -131,24 +48,23 @@ def test_refractory_equals_the_loop_and_its_gradient(steps, soft):
 @each_neuron
 def test_a_pause_is_observed_and_nothing_moves_in_it(neuron):
     cell, pause = sx.Refractory(neuron, PAUSES.astype(np.float32)), PAUSES
-    xs = 2 * jnp.asarray(XS)
+    xs = 4 * jnp.asarray(XS) - 3
     _, (ys, kept) = run(cell, xs, start(cell), record=("cell", "wait"))
-    states = [leaf for leaf in jax.tree.leaves(kept["cell"]) if leaf.shape == xs.shape]
-    fired = np.zeros(xs.shape, bool)
+    states = [np.asarray(leaf) for leaf in jax.tree.leaves(kept["cell"]) if leaf.shape == xs.shape]
+    ys, wait = np.asarray(ys), np.asarray(kept["wait"])
+    paused = wait[:-1] > 0  # the next step is one of the pause
+    assert (ys[1:][paused] == 0).all()
+    np.testing.assert_array_equal(wait[1:][paused], wait[:-1][paused] - 1)
+    for state in states:
+        np.testing.assert_array_equal(state[1:][paused], state[:-1][paused])
+    fired = (wait == pause) & (pause > 0)
     for n in range(BATCH):
-        for f in range(FEATURES):
-            wait = kept["wait"][:, n, f]
-            fired[:, n, f] = (wait == pause[f]) & (pause[f] > 0)
-            for t in range(1, T):
-                if wait[t - 1] > 0:  # this step is one of the pause
-                    assert ys[t, n, f] == 0 and wait[t] == wait[t - 1] - 1
-                    assert all(leaf[t, n, f] == leaf[t - 1, n, f] for leaf in states)
-            if pause[f]:
-                gaps = np.diff(np.flatnonzero(fired[:, n, f]))
-                assert (gaps > pause[f]).all()
+        for f in range(1, FEATURES):
+            assert (np.diff(np.flatnonzero(fired[:, n, f])) > pause[f]).all()
     assert fired[..., 1:].any((0, 1)).all(), "no spikes, so no pauses"
-    if not isinstance(neuron, sx.LIAF):
-        np.testing.assert_array_equal(fired[..., 1:], (abs(ys) >= 0.5)[..., 1:])
+    spikes = ys != 0  # the output of LIAF is relu(h - v_threshold)
+    np.testing.assert_array_equal(fired[..., 1:], spikes[..., 1:])
+    assert not isinstance(neuron, sx.TernaryLIF) or (ys < 0).any()
 
 
 @each_neuron
@@ -280,96 +196,6 @@ def test_wrapped_parameters_are_trained_in_a_network():
         return nnx.grad(lambda net: sx.run(net, XS, state, record="1.membrane")[1][1]["1.membrane"].sum())(net)
 
     assert abs(dict(nnx.to_flat_state(slopes(net)))[("layers", 1, "cell.tau")][...]).min() > 0
-
-
-def resting(cell, n, steps=50, u=0.0):
-    """Spikes of many neurons that are held at `u` from their threshold: [T, n]."""
-    state = cell.init_state((n,), key=KEY)
-    return run(cell, jnp.full((steps, n), u + 1.0), state)[1]
-
-
-class Follower(sx.Neuron):
-    """A neuron that is where its input is."""
-
-    def charge(self, state, x):
-        return state._replace(v=0 * state.v + x)
-
-
-ESCAPES = {
-    "sigmoid": (None, lambda u: 1 / (1 + np.exp(-4 * u))),
-    "hazard": (lambda u: 1 - jnp.exp(-jnp.exp(2 * u)), lambda u: 1 - np.exp(-np.exp(2 * u))),
-}
-
-
-@pytest.mark.parametrize("u", [-0.7, -0.2, 0.0, 0.3])
-@pytest.mark.parametrize(("escape", "probability"), ESCAPES.values(), ids=ESCAPES)
-def test_spikes_come_with_their_probability(escape, probability, u):
-    ys = np.asarray(resting(sx.Stochastic(Follower(), escape), 2000, u=u))
-    p, count = probability(u), ys.size
-    assert set(np.unique(ys)) <= {0, 1}
-    assert abs(ys.mean() - p) < 5 * np.sqrt(p * (1 - p) / count)
-    # independent from step to step, and from neuron to neuron
-    centred = (ys - p) / np.sqrt(p * (1 - p))
-    for product in (centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
-        assert abs(product.mean()) < 5 / np.sqrt(product.size)
-    # each neuron's own rate is spread as a binomial's
-    deviation = (ys.sum(0) - 50 * p) / np.sqrt(50 * p * (1 - p))
-    assert abs((deviation**2).mean() - 1) < 5 * np.sqrt(2.5 / 2000)
-
-
-def test_the_draw_is_that_of_the_key():
-    cell = sx.Stochastic(sx.LIF())
-    again = [run(cell, XS, cell.init_state(XS.shape[1:], key=key))[1] for key in (KEY, KEY, jax.random.key(4))]
-    np.testing.assert_array_equal(again[0], again[1])
-    assert (again[0] != again[2]).any()
-
-
-def test_refractory_chance_spikes_as_renewal_theory_says():
-    pause, p = 4, 1 / (1 + np.exp(-4 * -0.2))
-    rates = {}
-    for name, cell in (
-        ("outside", sx.Refractory(sx.Stochastic(Follower()), pause)),
-        ("inside", sx.Stochastic(sx.Refractory(Follower(), pause))),
-    ):
-        ys = np.asarray(resting(cell, 2000, steps=200, u=-0.2))
-        intervals = np.concatenate([np.diff(np.flatnonzero(column)) for column in ys[:, :400].T])
-        assert intervals.min() == pause + 1
-        # a geometric waiting time after the pause; intervals cut off at the end bias the mean by far less
-        rates[name] = ys[50:].mean()
-        want = 1 / (pause + 1 / p)
-        error = np.sqrt(want**3 * (1 - p) / p**2 / ys[50:].size)
-        assert abs(rates[name] - want) < 5 * error
-    assert set(rates) == {"outside", "inside"}
-
-
-def test_drawn_spikes_reset_and_have_the_gradient_of_the_surrogate():
-    w1, w2 = weights()
-    for soft in (True, False):
-        with jax.enable_x64(True):
-            cell = sx.Stochastic(sx.LIF(tau=TAU, v_reset=None if soft else 0.0))
-            xs, state = jnp.asarray(inputs()), start(cell, jnp.float64)
-            found = jax.jit(partial(grad_of, cell))(xs, state, w1, w2)
-        drawn = np.asarray(found[0])
-        assert (drawn != refractory_loop(np.zeros(FEATURES), w1, w2, soft)[0]).any()
-        spikes, last, grad = refractory_loop(np.zeros(FEATURES), w1, w2, soft, spiked=drawn)
-        np.testing.assert_array_equal(spikes, drawn)
-        close(found[1:], (last, grad), 1e-12)
-
-
-def test_a_steep_surrogate_is_certain():
-    xs = 1.01 * XS  # no membrane exactly at its threshold, where chances are even
-    for neuron in (sx.ALIF(tau=2.0), sx.KLIF(), sx.GatedLIF(), sx.LIAF()):
-        steep = neuron.replace(surrogate=sx.surrogate.Sigmoid(1e6))
-        want = run(steep, xs, start(steep))
-        got = run(sx.Stochastic(steep), xs, start(sx.Stochastic(steep)))
-        close((got[0].cell, got[1]), want)
-        assert want[1].any()
-
-
-def test_the_smooth_twin_is_not_drawn():
-    twin = sx.LIF(surrogate=SMOOTH)
-    got = run(sx.Stochastic(twin), XS, start(sx.Stochastic(twin)))
-    close((got[0].cell, got[1]), run(twin, XS, start(twin)))
 
 
 def test_records():
