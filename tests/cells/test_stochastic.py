@@ -100,7 +100,7 @@ def test_drawn_spikes_reset_and_have_the_gradient_of_the_surrogate():
 
 def test_a_steep_surrogate_is_certain():
     xs = 1.01 * XS  # no membrane exactly at its threshold, where chances are even
-    for neuron in (sx.ALIF(tau=2.0), sx.KLIF(), sx.GatedLIF(), sx.LIAF()):
+    for neuron in (sx.ALIF(tau=2.0), sx.KLIF(), sx.LIAF()):
         steep = neuron.replace(surrogate=sx.surrogate.Sigmoid(1e6))
         want = run(steep, xs, start(steep))
         got = run(sx.Stochastic(steep), xs, start(sx.Stochastic(steep)))

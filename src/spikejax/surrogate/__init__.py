@@ -21,6 +21,7 @@ from spikejax.surrogate.special import (
 )
 
 __all__ = [
+    "S2NN",
     "ATan",
     "DeterministicPass",
     "Erf",
@@ -34,7 +35,6 @@ __all__ = [
     "PiecewiseQuadratic",
     "QPseudoSpike",
     "Rect",
-    "S2NN",
     "Sigmoid",
     "SoftSign",
     "SquarewaveFourierSeries",
