@@ -71,6 +71,37 @@ class ParallelCell(Cell, Protocol):
 
 
 @runtime_checkable
+class WholeSequenceCell(ParallelCell, Protocol):
+    """A cell whose output at one step may depend on any other: it takes the `T` steps it was built for at once.
+
+    With `lengths`, `run` shows it zeros after the end of a sequence.
+    """
+
+    T: int
+
+    def whole_sequence_reason(self) -> str:
+        """Why all steps must run in one chunk."""
+        ...
+
+
+@runtime_checkable
+class LinearCell(Cell, Protocol):
+    """A cell whose state is linear in the one before, elementwise: `state[t] = a[t] state[t-1] + b[t]`.
+
+    Nothing that the cell puts out may feed back, so that all states follow from one associative scan. Its step is
+    `state = a state + b`, `out = fire(state)`.
+    """
+
+    def coefficients(self, x: Array) -> tuple[State, State]:
+        """`a` and `b` for an input `x` `[N, *]`: of the state's structure, each leaf broadcasting to the state's."""
+        ...
+
+    def fire(self, h: State) -> Array:
+        """The output of a state."""
+        ...
+
+
+@runtime_checkable
 class Network(Cell, Protocol):
     """A cell made of cells, which can run layer by layer over several steps at once."""
 

@@ -1,23 +1,24 @@
 """One row a cell: how to build it, and its equations a second time, in float64 NumPy.
 
-The laws of test_laws.py hold for every row. A cell with more than one state variable writes its own `step`,
-and leaves `slopes` out, since the product through the reset in reference.py is that of one variable.
+The laws of test_laws.py hold for every row. Every parameter is an array with one value a neuron.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from tests.cells import equations as eq
+from tests.cells.equations import Step
 
 import spikejax as sx
 
-TAU = 2.5
-TAUS = (1.5, 2.5, 4.0, 8.0)
-W = 0.3
-V_THRESHOLD = 1.0
-STEPS, BATCH, FEATURES = 13, 2, len(TAUS)
+STEPS, BATCH, FEATURES = 7, 4, 4
+V_THRESHOLD = (1.0, 0.9, 1.1, 1.2)
+V_RESET = (0.2, 0.0, -0.1, 0.1)
+TAU = (2.5, 1.5, 4.0, 8.0)
 
 
 class Triangle(sx.surrogate.SurrogateFunction):
@@ -37,69 +38,49 @@ class SquareIF(sx.Neuron):
 class Variant(NamedTuple):
     """How a neuron resets, and what gradients see."""
 
-    v_reset: float | None = 0.0
-    detach_reset: bool = False
-    surrogate: sx.surrogate.SurrogateFunction = sx.surrogate.Sigmoid()
-
-    @property
-    def v_rest(self) -> float:
-        return self.v_reset or 0.0
+    hard: bool
+    detach_reset: bool
+    surrogate: sx.surrogate.SurrogateFunction
 
     def __str__(self) -> str:
-        return f"{type(self.surrogate).__name__}-vr{self.v_reset}-det{int(self.detach_reset)}"
+        reset = f"{'hard' if self.hard else 'soft'}-{'detached' if self.detach_reset else 'attached'}"
+        return reset if self.surrogate.spiking else f"{reset}-smooth"
 
 
-RESETS = (0.0, 0.2, None)
-VARIANTS = tuple(
-    Variant(v_reset, detach, surrogate)
-    for v_reset in RESETS
-    for detach in (False, True)
-    for surrogate in (sx.surrogate.Sigmoid(), sx.surrogate.ATan())
-)
-HARD, SOFT = VARIANTS[4], Variant(None, True, Triangle())
+HARD = Variant(True, False, sx.surrogate.Sigmoid())
+HARD_DETACHED = Variant(True, True, sx.surrogate.ATan())
+SOFT = Variant(False, False, sx.surrogate.ATan())
+SOFT_DETACHED = Variant(False, True, Triangle())
+SMOOTH_HARD = Variant(True, False, sx.surrogate.Sigmoid(spiking=False))
+SMOOTH_SOFT = Variant(False, False, sx.surrogate.ATan(spiking=False))
 
 
-def surrogate_slope(surrogate: sx.surrogate.SurrogateFunction, u: np.ndarray) -> np.ndarray:
-    match surrogate:
-        case sx.surrogate.Sigmoid(alpha=alpha):
-            return alpha / 4 / np.cosh(alpha * u / 2) ** 2
-        case sx.surrogate.ATan(alpha=alpha):
-            return 2 * alpha / (4 + (np.pi * alpha * u) ** 2)
-        case Triangle():
-            return np.where(abs(u) < 1, 1 - abs(u), 0)
-    raise NotImplementedError(surrogate)
-
-
-class Step(NamedTuple):
-    """What one NumPy step gives: the next state, the charged membrane, the output."""
-
-    state: tuple[np.ndarray, ...]
-    h: np.ndarray
-    s: np.ndarray
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One cell.
 
     Attributes:
         cell: the class.
-        build: the cell of a variant.
-        step: one step `(state, x, variant)` in NumPy.
-        slopes: `(v, x, v_rest)` to dH/dV, dH/dX, and dH/dp of the array parameter p.
-        parameter: name of p.
-        golden: name among the golden values.
-        fires: whether the output is a spike; else it is the membrane.
+        step: one step `(state, x, p, t)` in NumPy, `p` with all parameters, `t` the index of the step.
+        parameters: values of the parameters, one a neuron, or `[T, FEATURES]`.
+        options: constants such as decay_input.
+        slopes: `(v, x, p)` to dH/dV, dH/dX, and dH/dp of the first parameter; None for more than one variable.
+        resets: of "hard" and "soft", those that it has; a cell without spikes has none.
+        output: "spikes" (0 and 1), "counts" (integers) or "analog".
+        drive: mean and amplitude of the input.
+        surrogates: in place of the variants', `spiking` to the surrogate.
         note: tells rows of one class apart.
     """
 
     cell: type
-    build: Callable[[Variant], Any]
-    step: Callable[[tuple[np.ndarray, ...], np.ndarray, Variant], Step]
-    slopes: Callable[[np.ndarray, np.ndarray, float], tuple[Any, Any, Any]] | None = None
-    parameter: str | None = None
-    golden: str | None = None
-    fires: bool = True
+    step: Callable[[tuple[np.ndarray, ...], np.ndarray, Any, int], Step]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    slopes: Callable[[np.ndarray, np.ndarray, Any], tuple[Any, Any, Any]] | None = None
+    resets: tuple[str, ...] = ("hard", "soft")
+    output: str = "spikes"
+    drive: tuple[float, float] = (0.7, 1.2)
+    surrogates: Callable[[bool], Any] | None = None
     note: str = ""
 
     @property
@@ -108,119 +89,135 @@ class Row:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return (*VARIANTS[::2], SOFT) if self.fires else (HARD,)
+        all_of_them = (HARD, HARD_DETACHED, SOFT, SOFT_DETACHED)
+        return tuple(v for v in all_of_them if (("hard" if v.hard else "soft") in self.resets)) or (HARD,)
+
+    @property
+    def variant(self) -> Variant:
+        """The one that laws about all else than the reset take."""
+        return self.variants[0]
+
+    @property
+    def smooth(self) -> tuple[Variant, ...]:
+        both = (SMOOTH_HARD, SMOOTH_SOFT)
+        return tuple(v for v in both if (("hard" if v.hard else "soft") in self.resets)) or (SMOOTH_HARD,)
+
+    def common(self, variant: Variant, value: Callable[[tuple[float, ...]], Any]) -> dict[str, Any]:
+        """Threshold and reset, as far as the cell has them."""
+        if not self.resets:
+            return {}
+        surrogate = self.surrogates(variant.surrogate.spiking) if self.surrogates else variant.surrogate
+        given = {"detach_reset": variant.detach_reset, "surrogate": surrogate}
+        if "v_threshold" not in self.parameters:
+            given["v_threshold"] = value(V_THRESHOLD)
+        if "v_reset" in self.cell.__dataclass_fields__:
+            given["v_reset"] = value(V_RESET) if variant.hard else None
+        return given
+
+    def build(self, variant: Variant, value: Callable[[Any], Any] = jnp.array) -> Any:
+        """The cell, its parameters made by `value` of one value a neuron."""
+        parameters = {name: value(values) for name, values in self.parameters.items()}
+        return self.cell(**self.options, **parameters, **self.common(variant, value))
+
+    def namespace(self, variant: Variant) -> SimpleNamespace:
+        """What `step` sees: options, parameters and reset."""
+        arrays = {name: np.array(values) for name, values in self.parameters.items()}
+        return SimpleNamespace(**self.options, **(self.common(variant, np.array) | arrays))
 
 
-def neuron(charge: Callable[[np.ndarray, np.ndarray, float], np.ndarray]):
-    """The NumPy step of a spiking neuron of one variable."""
-
-    def step(state: tuple[np.ndarray, ...], x: np.ndarray, variant: Variant) -> Step:
-        h = charge(state[0], x, variant.v_rest)
-        s = np.where(h >= V_THRESHOLD, 1.0, 0.0)
-        v = h - V_THRESHOLD * s if variant.v_reset is None else np.where(s == 1, variant.v_reset, h)
-        return Step((v,), h, s)
-
-    return step
+UNDECAYED = {"decay_input": False}
 
 
-def leaky(rate: Any, decay_input: bool):
-    """Charge and slopes, the last towards `rate` = 1 / tau, of the leaky membrane."""
-
-    def charge(v, x, rest):
-        return (1 - rate) * v + rate * rest + (rate * x if decay_input else x)
-
-    def slopes(v, x, rest):
-        return 1 - rate, rate if decay_input else 1.0, rest - v + (x if decay_input else 0.0)
-
-    return charge, slopes
-
-
-def chain(slopes, factor):
-    """`slopes` with the last towards p, where d rate / dp is `factor`."""
-
-    def chained(v, x, rest):
-        dv, dx, drate = slopes(v, x, rest)
-        return dv, dx, drate * factor
-
-    return chained
-
-
-def lif(decay_input: bool) -> Row:
-    charge, slopes = leaky(1 / TAU, decay_input)
-    return Row(
-        sx.LIF,
-        lambda v: sx.LIF(tau=TAU, decay_input=decay_input, **v._asdict()),
-        neuron(charge),
-        slopes,
-        golden=f"LIF_di{int(decay_input)}",
-        note="" if decay_input else "undecayed-input",
+def leaky(cell: type, step: Any, more: dict[str, Any] | None = None, **others: Any) -> tuple[Row, Row]:
+    """Rows with and without a decaying input."""
+    parameters = {"tau": TAU} | (more or {})
+    return (
+        Row(cell, step, parameters, {"decay_input": True}, **{"drive": (1.0, 1.8), **others}),
+        Row(cell, step, parameters, UNDECAYED, **others, note="undecayed-input"),
     )
 
 
-def lif_of_many_taus() -> Row:
-    tau = np.array(TAUS)
-    charge, slopes = leaky(1 / tau, decay_input=True)
-    return Row(
-        sx.LIF,
-        lambda v: sx.LIF(tau=jnp.array(TAUS), **v._asdict()),
-        neuron(charge),
-        chain(slopes, -1 / tau**2),
-        parameter="tau",
-        note="tau-a-neuron",
-    )
-
-
-def plif(decay_input: bool) -> Row:
-    rate = 1 / (1 + np.exp(-W))
-    charge, slopes = leaky(rate, decay_input)
-    return Row(
-        sx.ParametricLIF,
-        lambda v: sx.ParametricLIF(w=jnp.array(W), decay_input=decay_input, **v._asdict()),
-        neuron(charge),
-        chain(slopes, rate * (1 - rate)),
-        parameter="w",
-        golden=f"PLIF_di{int(decay_input)}",
-        note="" if decay_input else "undecayed-input",
-    )
-
-
-def integrator(decay_input: bool) -> Row:
-    charge, slopes = leaky(1 / TAU, decay_input)
-
-    def step(state, x, variant):
-        v = charge(state[0], x, 0.0)
-        return Step((v,), v, v)
-
-    return Row(
-        sx.LeakyIntegrator,
-        lambda v: sx.LeakyIntegrator(tau=TAU, decay_input=decay_input),
-        step,
-        lambda v, x, rest: slopes(v, x, 0.0),
-        fires=False,
-        note="" if decay_input else "undecayed-input",
-    )
-
-
+QUADRATIC = {"v_c": (0.8, 0.7, 0.9, 0.6), "a0": (1.0, 0.5, 0.8, 1.2)}
+EXPONENTIAL = {"delta_T": (1.0, 0.5, 0.8, 0.4), "theta_rh": (0.8, 0.7, 0.9, 0.6)}
+REST = {"v_rest": (0.0, -0.1, 0.1, -0.2)}
+ADAPTATION = {"tau_w": (2.0, 3.0, 5.0, 10.0), "a": (0.1, 0.2, -0.1, 0.3), "b": (0.3, 0.1, 0.2, 0.4)}
+THRESHOLD = {"tau_a": (5.0, 10.0, 3.0, 20.0), "beta": (1.7, 0.8, 0.5, 1.2)}
+TERNARY: dict[str, Any] = {"drive": (0.1, 2.6)}
 ROWS = (
+    Row(sx.IF, eq.neuron(lambda v, x, p: v + x), slopes=lambda v, x, p: (1.0, 1.0, 0.0)),
+    *leaky(sx.LIF, eq.neuron(eq.leak), slopes=eq.leak_slopes),
     Row(
-        sx.IF,
-        lambda v: sx.IF(**v._asdict()),
-        neuron(lambda v, x, rest: v + x),
-        lambda v, x, rest: (1.0, 1.0, 0.0),
-        golden="IF",
+        sx.ParametricLIF,
+        eq.neuron(eq.parametric_leak),
+        {"w": (0.3, -0.4, 0.0, -1.0)},
+        {"decay_input": True},
+        slopes=eq.parametric_slopes,
+        drive=(1.0, 1.8),
     ),
-    lif(decay_input=True),
-    lif(decay_input=False),
-    lif_of_many_taus(),
-    plif(decay_input=True),
-    plif(decay_input=False),
-    integrator(decay_input=True),
-    integrator(decay_input=False),
+    Row(
+        sx.ParametricLIF,
+        eq.neuron(eq.parametric_leak),
+        {"w": (0.3, -0.4, 0.0, -1.0)},
+        UNDECAYED,
+        slopes=eq.parametric_slopes,
+        note="undecayed-input",
+    ),
+    *leaky(sx.LeakyIntegrator, eq.integrator, slopes=eq.leak_slopes, resets=(), output="analog"),
+    Row(sx.QIF, eq.neuron(eq.quadratic), {"tau": TAU} | QUADRATIC | REST, slopes=eq.quadratic_slopes, drive=(1.0, 1.6)),
+    Row(sx.EIF, eq.neuron(eq.exponential), {"tau": TAU} | EXPONENTIAL | REST, slopes=eq.exponential_slopes),
+    Row(sx.Izhikevich, eq.adaptive(eq.quadratic), {"tau": TAU} | QUADRATIC | REST | ADAPTATION, drive=(0.9, 1.4)),
+    Row(sx.AdEx, eq.adaptive(eq.exponential), {"tau": TAU} | EXPONENTIAL | REST | ADAPTATION, drive=(1.0, 1.6)),
+    Row(sx.ALIF, eq.alif, {"tau": TAU} | THRESHOLD, UNDECAYED),
+    *leaky(
+        sx.CubaLIF,
+        eq.cuba,
+        {"tau_syn": (2.0, 1.0, 3.0, 1.5), "w_in": (1.0, 0.8, 1.2, 0.9), "r": (1.0, 1.5, 0.7, 1.2)} | REST,
+        drive=(0.9, 2.0),
+    ),
+    Row(sx.KLIF, eq.klif, {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)}, {"decay_input": True}, drive=(1.0, 1.6)),
+    Row(sx.KLIF, eq.klif, {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)}, {"scale_reset": True, **UNDECAYED}, note="scaled"),
+    Row(sx.LIAF, eq.liaf, {"tau": TAU}, {"threshold_related": True, **UNDECAYED}, output="analog"),
+    Row(
+        sx.LIAF,
+        eq.liaf,
+        {"tau": TAU},
+        {"threshold_related": False, "decay_input": True, "act": "relu"},
+        output="analog",
+        note="unrelated",
+    ),
+    Row(sx.CLIF, eq.clif, {"tau": TAU}, resets=("soft",)),
+    Row(
+        sx.ILIF,
+        eq.ilif,
+        {"tau": TAU},
+        resets=("soft",),
+        output="counts",
+        surrogates=lambda spiking: sx.surrogate.MultiLevelSpikeCount(3, spiking=spiking),
+    ),
+    Row(sx.TernaryIF, eq.ternary(lambda v, x, p: v + x), output="counts", **TERNARY),
+    Row(sx.TernaryLIF, eq.ternary(eq.leak), {"tau": TAU}, UNDECAYED, output="counts", **TERNARY),
+    Row(
+        sx.ResonateAndFire,
+        eq.resonate,
+        {"b": (-0.2, -0.1, -0.3, 0.0), "omega": (1.0, 0.5, 2.0, 1.5), "dt": (1.0, 0.8, 1.2, 0.5)},
+    ),
+    Row(
+        sx.GatedLIF,
+        eq.gated,
+        {
+            "alpha": (0.1, -0.2, 0.3, 1.0),
+            "beta": (-0.2, 0.4, 0.0, 1.0),
+            "gamma": (0.3, -1.0, 0.5, 0.0),
+            "tau": (-1.1, 0.5, 1.0, 0.0),
+            "linear_decay": (-2.7, -2.0, -3.0, -2.5),
+            "v_subreset": (0.0, 0.5, -0.5, 1.0),
+            "v_threshold": (0.0, 0.5, 1.0, -0.5),
+            "conduct": np.linspace(-1.0, 1.0, STEPS * FEATURES).reshape(STEPS, FEATURES),
+        },
+        resets=("soft",),
+        drive=(0.4, 1.2),
+    ),
+    Row(sx.NoisyLIF, eq.noisy, {"tau": TAU, "noise_scale": (0.1, 0.2, 0.05, 0.3)}, UNDECAYED),
 )
-CUSTOM = Row(
-    SquareIF,
-    lambda v: SquareIF(**v._asdict()),
-    neuron(lambda v, x, rest: v + x * x),
-    lambda v, x, rest: (1.0, 2 * x, 0.0),
-)
+CUSTOM = Row(SquareIF, eq.neuron(lambda v, x, p: v + x * x), slopes=lambda v, x, p: (1.0, 2 * x, 0.0))
 ALL = (*ROWS, CUSTOM)

@@ -1,31 +1,40 @@
 """Every cell over two devices against one; a program of its own, see test_laws.py."""
 
+from functools import partial
+from typing import Any
+
 import jax
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 
 from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
-from tests.cells.cases import ALL, SOFT, Row  # noqa: E402
-from tests.cells.test_laws import close, problem, run_and_grad  # noqa: E402
+from tests.cells.cases import ALL, STEPS, Row  # noqa: E402
+from tests.cells.runs import QUICK, close, loop, run_and_grad, setup  # noqa: E402
+
+import spikejax as sx  # noqa: E402
 
 
-def check(row: Row, mesh: jax.sharding.Mesh) -> None:
+def check(row: Row, mesh: jax.sharding.Mesh, axes: tuple[str | None, str | None], steps: int, run: Any) -> None:
     """Raises AssertionError unless samples, or neurons, split over the devices give what one device gives."""
-    cell = row.build(SOFT)
-    xs, state, weights = problem(cell)
-    want = jax.jit(run_and_grad)(cell, xs, state, weights)
-    for axes in (("half", None), (None, "half")):
-        one = NamedSharding(mesh, PartitionSpec(*axes))
-        many = NamedSharding(mesh, PartitionSpec(None, *axes))
-        args = jax.device_put((xs, state, weights), (many, one, (many, one)))
-        (ys, last), grads = got = jax.jit(run_and_grad)(cell, *args)
-        close(got, want)
-        for array, sharding in ((ys, many), (last.v, one), (grads[1], many), (grads[2].v, one)):
-            assert array.sharding.is_equivalent_to(sharding, array.ndim), (row.name, array.sharding)
+    cell, at = setup(row, row.variants[-1])
+    at = at._replace(xs=at.xs[:steps], weights=(at.weights[0][:steps], at.weights[1]))
+    want = run_and_grad(cell, at, run=loop)
+    one, many = (NamedSharding(mesh, PartitionSpec(*spec)) for spec in (axes, (None, *axes)))
+    weights = jax.device_put(at.weights[0], many), jax.device_put(at.weights[1], one)
+    split = at._replace(xs=jax.device_put(at.xs, many), variables=jax.device_put(at.variables, one), weights=weights)
+    together = jax.jit(partial(run_and_grad, run=run), compiler_options=QUICK)
+    (ys, last), grads = got = together(cell, split)
+    close(got, want, 1e-5)
+    for array, sharding in ((ys, many), (grads[1], many), (last["v"], one), (grads[2]["v"], one)):
+        assert array.sharding.is_equivalent_to(sharding, array.ndim), (row.name, array.sharding)
 
 
 if __name__ == "__main__":
     assert jax.device_count() == 2
-    for row in ALL:
-        check(row, jax.make_mesh((2,), ("half",), axis_types=(jax.sharding.AxisType.Auto,)))
+    mesh = jax.make_mesh((2,), ("half",), axis_types=(jax.sharding.AxisType.Auto,))
+    splits = ("half", None), (None, "half")
+    for i, row in enumerate(ALL):
+        check(row, mesh, splits[i % 2], steps=1, run=loop)
+    for row, axes in zip(ALL[1:3], splits, strict=True):
+        check(row, mesh, axes, STEPS, sx.run)

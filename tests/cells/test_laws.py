@@ -1,215 +1,211 @@
-"""The laws that every cell obeys, whichever way it is computed."""
+"""The laws that every cell obeys, whichever way it is computed.
+
+One compilation serves many laws: `computed` runs a row's variant in every way that the variant is to show, and each
+law looks at its part.
+"""
 
 import os
+import pickle
+import re
 import subprocess
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
-from tests.cells.cases import ALL, BATCH, CUSTOM, FEATURES, HARD, ROWS, SOFT, STEPS, VARIANTS, Row, Variant
-from tests.cells.reference import inputs, simulate
+from tests.cells.cases import ALL, CUSTOM, FEATURES, HARD, ROWS, STEPS, Row, Variant
+from tests.cells.elsewhere import ELSEWHERE
+from tests.cells.reference import inputs, product, simulate
+from tests.cells.runs import QUICK, close, loop, objective, problem, run_and_grad, setup, state_of
 
 import spikejax as sx
-
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
 
 each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
 each_variant = pytest.mark.parametrize(
     ("row", "variant"), [pytest.param(row, v, id=f"{row.name}-{v}") for row in ALL for v in row.variants]
 )
-both_resets = pytest.mark.parametrize(
-    ("row", "variant"),
-    [pytest.param(row, v, id=f"{row.name}-{v}") for row in ALL for v in row.variants if v in (HARD, SOFT)],
+each_smooth = pytest.mark.parametrize(
+    ("row", "variant"), [pytest.param(row, v, id=f"{row.name}-{v}") for row in ALL for v in row.smooth]
 )
 
 
-def start(cell, v0):
-    """The cell's first state, with another membrane."""
-    return cell.init_state(v0.shape, v0.dtype)._replace(v=v0)
-
-
-def problem(cell, dtype=jnp.float32, at=None):
-    """Input, first state and loss weights for `cell`."""
-    xs, v0, w1, w2 = (jnp.asarray(a, dtype) for a in at or inputs())
-    return xs, start(cell, v0), (w1, w2)
-
-
-def objective(cell, xs, state, weights, run=sx.run, **how):
-    """A loss on every output and on the last membrane; also outputs and last state."""
-    state, ys = run(cell, xs, state, **how)
-    return jnp.sum(weights[0] * ys) + jnp.sum(weights[1] * state.v), (ys, state)
-
-
-def run_and_grad(cell, xs, state, weights, **how):
-    """Outputs and last state; gradients of `objective` in the cell's arrays, the input, the first state."""
-
-    def loss(*args):
-        return objective(*args, weights, **how)
-
-    grads, outs = jax.grad(loss, (0, 1, 2), has_aux=True)(cell, xs, state)
-    return outs, grads
-
-
-@cache
-def plain(row, variant):
-    """`run_and_grad` the plain way: one chunk, nothing computed twice."""
-    cell = row.build(variant)
-    return jax.jit(run_and_grad)(cell, *problem(cell))
-
-
-def close(got, want, tolerance=2e-6):
-    """Asserts equal trees, each value to `tolerance` relative to max(1, |value|)."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        np.testing.assert_array_less(abs(a - b) / np.maximum(1, abs(b)), tolerance)
-
-
-def test_every_public_cell_has_a_row():
-    public = {getattr(sx.cells, name) for name in sx.cells.__all__}
-    cells = {c for c in public if issubclass(c, sx.cells.ChargeFireReset)}
-    assert {row.cell for row in ROWS} == cells - {sx.cells.ChargeFireReset, sx.Neuron}
-
-
-def test_reference_spikes_are_neither_rare_nor_constant():
-    for row in ALL:
-        rates = simulate(row, HARD, inputs()).s.mean()
-        assert not row.fires or 0.1 < rates < 0.9, row.name
-
-
-@pytest.mark.parametrize(
-    ("row", "variant"),
-    [pytest.param(row, v, id=f"{row.name}-{v}") for row in ROWS if row.golden for v in VARIANTS],
+WAYS = (
+    {},
+    {"chunk": 1},
+    {"chunk": 3},
+    {"chunk": 3, "remat": True},
+    {"remat": True, "chunk": STEPS},
+    {"run": jax.checkpoint(sx.run)},
+    {"chunk": 1, "remat": True},
+    {"chunk": STEPS + 4},
 )
-def test_golden_values(row: Row, variant: Variant):
-    vr, det = variant.v_reset, int(variant.detach_reset)
-    prefix = f"neuron/{row.golden}_{type(variant.surrogate).__name__}_vr{vr}_det{det}"
-    golden = {name: GOLDEN[f"{prefix}/{name}"] for name in ("s", "state0", "grad_x", "grad_state0")}
-    cell = row.build(variant)
-    if row.parameter == "w":
-        cell = sx.ParametricLIF(init_tau=2.5, decay_input=cell.decay_input, **variant._asdict())
-    (ys, state), (grad_cell, grad_x, grad_state) = jax.jit(run_and_grad)(
-        cell, *problem(cell, at=[GOLDEN[f"_inputs/{name}"] for name in ("x", "v0", "w1", "w2")])
-    )
-    np.testing.assert_array_equal(ys, golden["s"])
-    close((state.v, grad_x, grad_state.v), (golden["state0"], golden["grad_x"], golden["grad_state0"]))
-    if row.parameter == "w":
-        close(grad_cell.w, GOLDEN[f"{prefix}/grad_param_w"])
+
+
+EAGER = ({"chunk": 3, "remat": True}, {"chunk": 1, "remat": True})
+
+
+def ways_of(row: Row, variant: Variant) -> list[tuple[dict, bool]]:
+    """The ways to run this variant, and whether compiled: one variant of a row is, another in every row.
+
+    All are held to the same plain loop. A row of fewer variants goes more ways with each.
+    """
+    index, mine, count = ALL.index(row), row.variants.index(variant), len(row.variants)
+    ways = [(WAYS[index % len(WAYS)], True), *((how, False) for how in EAGER)]
+    return [way for i, way in enumerate(ways) if (index + i) % count == mine]
+
+
+def directions(tree):
+    """A tangent of each leaf, in closed form."""
+    return jax.tree.map(lambda a: jnp.cos(3.0 * jnp.arange(a.size)).reshape(a.shape).astype(a.dtype), tree)
 
 
 @each_variant
-def test_equals_numpy_loop(row: Row, variant: Variant):
-    cell = row.build(variant)
-    want = simulate(row, variant, inputs())
-    xs, state, _ = problem(cell)
-    state, ys = sx.run(cell, xs, state)
-    close((ys, state.v), (want.s, want.v))
-    if row.fires:
-        np.testing.assert_array_equal(ys, want.s)
-
-
-@pytest.mark.parametrize(
-    ("row", "variant"),
-    [pytest.param(row, v, id=f"{row.name}-{v}") for row in ALL if row.slopes for v in row.variants],
-)
-def test_gradient_is_the_product_through_the_reset(row: Row, variant: Variant):
-    want = simulate(row, variant, inputs())
+def test_values_and_gradients(row: Row, variant: Variant):
+    """NumPy gives the values, a plain loop over `step` and the product through the reset the gradients."""
+    at_inputs = inputs(row)
     with jax.enable_x64(True):
-        cell = row.build(variant)
-        (ys, state), (grad_cell, grad_x, grad_state) = jax.jit(run_and_grad)(cell, *problem(cell, jnp.float64))
-        assert {ys.dtype, state.v.dtype, grad_x.dtype, grad_state.v.dtype} == {jnp.dtype("float64")}
-        close((ys, state.v, grad_x, grad_state.v), (want.s, want.v, want.grad_x, want.grad_v0), 1e-12)
-        if row.parameter is None:
-            assert jax.tree.leaves(grad_cell) == []
-        else:
-            grad = getattr(grad_cell, row.parameter)
-            summed = want.grad_parameter.sum(0) if grad.ndim else want.grad_parameter.sum()
-            close(grad, summed, 1e-12)
+        cell, at = setup(row, variant, jnp.float64)
+        plain = run_and_grad(cell, at, run=loop)
+        want = simulate(row, variant, at_inputs, len(at.variables))
+        (ys, last), (grad_cell, grad_x, grad_variables) = plain
+        close((ys, [last[name] for name in at.variables]), (want.s, list(want.state)), 1e-12)
+        if row.output != "analog":
+            np.testing.assert_array_equal(ys, want.s)
+        if row.slopes is not None:
+            by_hand = product(row, variant, at_inputs)
+            close((grad_x, grad_variables["v"]), by_hand[:2], 1e-12)
+            if row.parameters:
+                close(getattr(grad_cell, next(iter(row.parameters))), by_hand[2], 1e-12)
+        assert all(np.any(leaf) for leaf in jax.tree.leaves((grad_x, grad_variables)))
 
-
-@pytest.mark.parametrize(("chunk", "remat"), [(1, False), (3, False), (3, True), (STEPS, True), (20, False)])
-@each_row
-def test_every_chunk_and_remat_is_equal(row: Row, chunk: int, remat: bool):
-    variant = SOFT if remat and row.fires else HARD
-    want = plain(row, variant)
-    cell = row.build(variant)
-    got = jax.jit(partial(run_and_grad, chunk=chunk, remat=remat))(cell, *problem(cell))
-    if row.fires:
-        np.testing.assert_array_equal(got[0][0], want[0][0])
-    close(got, want)
+        for how, compiled in ways_of(row, variant):
+            run = partial(run_and_grad, **how)
+            with jax.disable_jit(not compiled):
+                got = jax.jit(run, compiler_options=QUICK)(cell, at)
+            assert {leaf.dtype for leaf in jax.tree.leaves(got)} == {jnp.dtype("float64")}
+            close(got, plain, 1e-11)
 
 
 @each_row
-def test_static_input_equals_its_repetition(row: Row):
-    cell = row.build(HARD)
-    xs, state, weights = problem(cell)
-    repeated = jnp.repeat(xs[2:3], STEPS, 0)
-    want, (want_cell, want_x, want_state) = jax.jit(run_and_grad)(cell, repeated, state, weights)
-    for chunk in (3, STEPS):
-        once = jax.jit(partial(run_and_grad, steps=STEPS, chunk=chunk))
-        got, (got_cell, got_x, got_state) = once(cell, xs[2], state, weights)
-        close(got, want)
-        close((got_cell, got_x, got_state), (want_cell, want_x.sum(0), want_state), 5e-6)
-
-
-@both_resets
-def test_forward_mode_equals_reverse_mode(row: Row, variant: Variant):
-    with jax.enable_x64(True):
-        cell = row.build(variant)
-        xs, state, weights = problem(cell, jnp.float64)
-        primals = (cell, xs, state)
-        tangents = jax.tree.map(lambda a: jnp.cos(3.0 * jnp.arange(a.size)).reshape(a.shape), primals)
+def test_transformations_and_static_input(row: Row):
+    """Forward mode equals reverse mode, samples apart give what they give together, a static input its repetition."""
+    with jax.enable_x64(True), jax.disable_jit():
+        cell, at = setup(row, row.variants[-1], jnp.float64)
+        at = at._replace(xs=at.xs[:2], weights=(at.weights[0][:2], at.weights[1]))
+        primals = cell, at.xs, at.variables
+        tangents = directions(primals)
 
         def loss(*primals):
-            return objective(*primals, weights)[0]
+            return objective(*primals, at.weights, at.others)[0]
 
-        _, forward = jax.jit(lambda *t: jax.jvp(loss, primals, t))(*tangents)
-        linear = jax.jit(lambda *t: jax.linearize(loss, *primals)[1](*t))(*tangents)
-        reverse = jax.jit(run_and_grad)(*primals, weights)[1]
+        def run(xs, variables):
+            state, ys = sx.run(cell, xs, state_of(cell, variables, at.others))
+            return ys, {name: getattr(state, name) for name in variables}
+
+        outs, reverse = run_and_grad(cell, at)
         pairs = zip(jax.tree.leaves(reverse), jax.tree.leaves(tangents), strict=True)
-        close((forward, linear), (sum(jnp.vdot(*pair) for pair in pairs),) * 2, 1e-12)
+        expected = sum(jnp.vdot(*pair) for pair in pairs)
+        close(jax.jvp(loss, primals, tangents)[1], expected, 1e-12)
+        close(jax.linearize(loss, *primals)[1](*tangents), expected, 1e-12)
+        if "key" not in at.others:  # samples apart would draw the same noise
+            close(jax.vmap(run, in_axes=(1, 0), out_axes=(0, 1))(at.xs, at.variables)[0].swapaxes(0, 1), outs[0], 1e-12)
+
+        repeated = run_and_grad(cell, at._replace(xs=jnp.repeat(at.xs[1:], 2, 0)))
+        outs, (grad_cell, grad_x, grad_variables) = repeated
+        static = run_and_grad(cell, at._replace(xs=at.xs[1]), steps=2, chunk=1)
+        close(static, (outs, (grad_cell, grad_x.sum(0), grad_variables)), 1e-11)
+
+
+LEAVES = 16
+"""As many directions for every cell, so that the operations are of one shape and compiled once."""
+
+
+@each_smooth
+def test_smooth_twin_has_the_numerical_gradient_and_hessian(row: Row, variant: Variant):
+    step, steps = 1e-5, 3
+    with jax.enable_x64(True):
+        cell, at = setup(row, variant, jnp.float64)
+        weights = at.weights[0][:steps], at.weights[1]
+        flat, structure = jax.tree.flatten((cell, at.xs[:steps], at.variables))
+        tangents = directions(flat)
+        # One direction for each leaf on its own, so that a wrong gradient cannot hide behind a large one.
+        alone = [jnp.zeros((LEAVES, *tangent.shape)).at[i].set(tangent) for i, tangent in enumerate(tangents)]
+
+        def loss(flat):
+            return objective(*jax.tree.unflatten(structure, flat), weights, at.others, run=loop)[0]
+
+        def moved(size, by):
+            return [a + size * d for a, d in zip(flat, by, strict=True)]
+
+        grads, curved = jax.jvp(jax.grad(loss), (flat,), (tangents,))
+        ahead, behind = (jax.vmap(lambda by, size=size: loss(moved(size, by)))(alone) for size in (step, -step))
+        inner = jnp.stack([jnp.vdot(*pair) for pair in zip(grads, tangents, strict=True)])
+        close(inner, ((ahead - behind) / (2 * step))[: len(flat)], 1e-6)
+        ahead, behind = (jax.grad(loss)(moved(size, tangents)) for size in (step, -step))
+        close(curved, [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)], 1e-5)
+
+
+@pytest.mark.parametrize("row", [row for row in ALL if row.resets], ids=lambda row: row.name)
+def test_hessian_of_the_smooth_twin(row: Row):
+    with jax.enable_x64(True):
+        cell, at = setup(row, row.smooth[0], jnp.float64)
+
+        def loss(v):
+            variables = at.variables | {"v": at.variables["v"].at[0].set(v)}
+            return objective(cell, at.xs[:2], variables, (at.weights[0][:2], at.weights[1]), at.others, run=loop)[0]
+
+        v = at.variables["v"][0]
+        hessian = jax.hessian(loss)(v)
+        along = jax.jvp(jax.grad(loss), (v,), (jnp.ones_like(v),))[1]
+        close(hessian, jnp.diag(along), 1e-12)  # neurons are apart
 
 
 @each_row
-def test_transformations_keep_the_result(row: Row):
-    cell = row.build(HARD)
-    xs, state, weights = problem(cell)
-    want = plain(row, HARD)
-    close(run_and_grad(cell, xs, state, weights), want)
-    close(run_and_grad(cell, xs, state, weights, run=jax.checkpoint(sx.run)), want)
-
-    each = jax.vmap(sx.run, in_axes=(None, 1, 0), out_axes=(0, 1))
-    last, ys = each(cell, xs, state)
-    close((ys, last), want[0])
-
-
-@each_row
-def test_state_keeps_structure_and_dtype(row: Row):
-    cell = row.build(HARD)
-    for dtype in (jnp.float16, jnp.bfloat16, jnp.float32):
-        xs = jnp.asarray(inputs().xs, dtype)
-        before = cell.init_state(xs.shape[1:])
-        after, ys = sx.run(cell, xs)
-        assert jax.tree.structure(after) == jax.tree.structure(before)
-        assert {leaf.dtype for leaf in jax.tree.leaves((before, after))} == {jnp.dtype("float32")}
-        assert ys.dtype == dtype
-        want, exact = sx.run(cell, xs.astype(jnp.float32))
-        close(after, want)
-        np.testing.assert_array_equal(ys, exact.astype(dtype))
+def test_parameters_are_constants_scalars_or_one_a_neuron(row: Row):
+    kinds = {
+        "constant": lambda values: float(np.ravel(values)[0]),
+        "scalar": lambda values: jnp.array(np.ravel(values)[0]),
+        "neuron": lambda values: jnp.full(FEATURES, np.ravel(values)[0]),
+    }
+    with jax.enable_x64(True):
+        if row.cell is sx.GatedLIF:  # the first axis of `conduct` is time
+            kinds["neuron"] = lambda values: jnp.full(np.shape(values), np.ravel(values)[0])
+        cells = {kind: row.build(row.variant, value) for kind, value in kinds.items()}
+        at = problem(cells["constant"], inputs(row), jnp.float64)
+        at = at._replace(xs=at.xs[:3], weights=(at.weights[0][:3], at.weights[1]))
+        results = {kind: run_and_grad(cell, at, run=loop) for kind, cell in cells.items()}
+    constant, (_, *others) = results["constant"]
+    scalar_grads, neuron_grads = (results[kind][1][0] for kind in ("scalar", "neuron"))
+    for kind in ("scalar", "neuron"):
+        outs, (_, *grads) = results[kind]
+        close((outs, grads), (constant, others), 1e-11)
+    close([np.asarray(g).sum() for g in jax.tree.leaves(neuron_grads)], jax.tree.leaves(scalar_grads), 1e-11)
+    expected = {*row.parameters, *(name for name in row.common(HARD, np.array) if name.startswith("v_"))}
+    assert set(scalar_grads._leaves) >= expected - {"v_reset"} | ({"v_reset"} & expected if row.variant.hard else set())
 
 
 @each_row
-def test_a_state_in_half_precision_stays_so(row: Row):
-    cell = row.build(HARD)
-    xs = jnp.asarray(inputs().xs, jnp.float32)
-    state, ys = sx.run(cell, xs, cell.init_state(xs.shape[1:], jnp.bfloat16))
-    assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(jnp.bfloat16)}
-    assert ys.dtype == jnp.float32
+def test_states_and_outputs_keep_their_dtypes(row: Row):
+    cell, at = setup(row, row.variant)
+    xs = at.xs.astype(jnp.bfloat16)
+
+    def run(state_dtype, dtype):
+        variables = jax.tree.map(lambda a: a.astype(state_dtype), at.variables)
+        with jax.disable_jit():
+            return sx.run(cell, xs.astype(dtype), state_of(cell, variables, at.others))
+
+    exact, spikes = run(jnp.float32, jnp.float32)
+    brief, half = run(jnp.float32, jnp.bfloat16)
+    low, single = run(jnp.bfloat16, jnp.float32)
+    for state, dtype in ((exact, "float32"), (brief, "float32"), (low, "bfloat16")):
+        assert {getattr(state, name).dtype for name in at.variables} == {jnp.dtype(dtype)}
+        assert jax.tree.structure(state) == jax.tree.structure(state_of(cell, at.variables, at.others))
+    assert (half.dtype, single.dtype) == (jnp.bfloat16, jnp.float32)
+    close(*([getattr(state, name) for name in at.variables] for state in (brief, exact)))
+    np.testing.assert_array_equal(half, spikes.astype(jnp.bfloat16))
 
 
 @each_row
@@ -221,16 +217,64 @@ def test_equal_configurations_compile_once(row: Row):
         traces.append(cell)
         return cell.step(state, x)
 
-    xs, state, _ = problem(row.build(HARD))
-    step(row.build(HARD), state, xs[0])
-    step(row.build(HARD), state, xs[1])
-    if row.parameter:
-        cell = row.build(HARD)
-        step(cell.replace(**{row.parameter: 1.1 * getattr(cell, row.parameter)}), state, xs[0])
+    cell, at = setup(row, row.variant)
+    state = state_of(cell, at.variables, at.others)
+    step.lower(cell, state, at.xs[0])
+    step.lower(row.build(row.variant), state, at.xs[1])
+    step.lower(jax.tree.map(lambda leaf: 1.01 * leaf, cell), state, at.xs[0])
     assert len(traces) == 1
-    if row.fires:
-        step(row.build(SOFT), state, xs[0])
+    if row.resets:
+        step.lower(cell.replace(detach_reset=True), state, at.xs[0])
         assert len(traces) == 2
+
+
+@each_row
+def test_a_cell_is_a_pytree_pickles_and_prints(row: Row):
+    cell = row.build(row.variant)
+    leaves, structure = jax.tree.flatten(cell)
+    rebuilt = jax.tree.unflatten(structure, leaves)
+    assert rebuilt == cell and type(rebuilt) is type(cell)
+    assert len(leaves) >= len(row.parameters)
+    assert pickle.loads(pickle.dumps(cell)) == cell
+    constants = row.build(row.variant, lambda values: float(np.ravel(values)[0]))
+    assert constants == row.build(row.variant, lambda values: float(np.ravel(values)[0]))
+    if not jax.tree.leaves(constants):  # arrays print as their shape
+        names = vars(sx.surrogate) | vars(sx.cells) | {row.cell.__name__: row.cell}
+        assert eval(repr(constants), names) == constants
+        assert hash(constants) == hash(eval(repr(constants), names))
+    assert repr(cell).startswith(f"{row.cell.__name__}(")
+
+
+def test_every_public_cell_has_a_row():
+    public = {getattr(sx.cells, name) for name in sx.cells.__all__}
+    cells = {c for c in public if isinstance(c, type) and issubclass(c, sx.cells.ChargeFireReset)}
+    named = {c for c in cells if c.__name__ not in ELSEWHERE}
+    assert {row.cell for row in ROWS} == named - {sx.cells.ChargeFireReset, sx.Neuron}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_cell_is_documented(row: Row):
+    doc = row.cell.__doc__
+    pages = (Path(__file__).parents[2] / "docs" / "concepts" / "cells.md").read_text("utf-8")
+    displayed = [line for line in doc.split("    Args:")[0].splitlines() if line.startswith(" " * 8) and " = " in line]
+    assert displayed, "no equation"
+    assert "\n    Source: " in doc
+    arguments = doc.split("    Args:\n")[1].split("\n\n")[0]
+    documented = set(re.findall(r"^ {8}(\w+): ", arguments, re.MULTILINE))
+    assert set(row.cell.__dataclass_fields__) <= documented, "fields without a line"
+    assert f"`{row.cell.__name__}`" in pages
+
+
+@each_row
+def test_reference_spikes_are_neither_rare_nor_constant(row: Row):
+    for variant in row.variants[:3:2]:
+        variables = len(setup(row, variant)[1].variables)
+        with jax.enable_x64(True):
+            s = simulate(row, variant, inputs(row), variables).s
+        assert np.mean(s != 0) > 0.1
+        assert row.output == "analog" or np.mean(s == 0) > 0.05
+        assert row.output != "spikes" or set(np.unique(s)) == {0.0, 1.0}
+        assert row.output != "counts" or len(np.unique(s)) > 2
 
 
 def test_sharding_over_two_devices_keeps_the_result():
@@ -244,40 +288,26 @@ def test_sharding_over_two_devices_keeps_the_result():
 
 def test_custom_neuron_golden_run():
     xs = jnp.array([[0.7452], [0.8062], [0.6730], [0.0942]])
-    _, (spikes, kept) = sx.run(CUSTOM.build(Variant()), xs, record=["membrane"])
+    _, (spikes, kept) = sx.run(CUSTOM.cell(), xs, record=["membrane"])
     np.testing.assert_array_equal(spikes[:, 0], [0, 1, 0, 0])
     np.testing.assert_allclose(kept["membrane"][:, 0], [0.5554, 0, 0.4529, 0.4618], atol=1e-4)
 
 
 def test_vmap_over_parameters_equals_one_by_one():
     taus = jnp.array([[1.5, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
-    xs = jnp.asarray(inputs().xs, jnp.float32)
-    _, ys = jax.vmap(lambda tau: sx.run(sx.LIF(tau=tau), xs))(taus)
-    _, from_cells = jax.vmap(lambda cell: sx.run(cell, xs))(sx.LIF(tau=taus))
+    xs = jnp.asarray(inputs(ROWS[0]).xs, jnp.float32)
+    run = jax.jit(lambda cell: sx.run(cell, xs)[1])
+    ys = jax.vmap(lambda tau: run(sx.LIF(tau=tau)))(taus)
+    from_cells = jax.vmap(run)(sx.LIF(tau=taus))
     for i, tau in enumerate(taus):
-        _, alone = sx.run(sx.LIF(tau=tau), xs)
-        np.testing.assert_array_equal(ys[i], alone)
-        np.testing.assert_array_equal(from_cells[i], alone)
-
-
-@pytest.mark.parametrize("row", [row for row in ALL if row.fires], ids=lambda row: row.name)
-def test_smooth_twin_has_the_numerical_gradient(row: Row):
-    with jax.enable_x64(True):
-        cell = row.build(Variant(0.2, False, sx.surrogate.Sigmoid(spiking=False))).replace(
-            v_threshold=jnp.linspace(0.8, 1.2, FEATURES), v_reset=jnp.linspace(-0.1, 0.2, FEATURES)
-        )
-        xs, state, weights = problem(cell, jnp.float64)
-        loss = jax.jit(lambda *args: objective(*args, weights)[0])
-        check_grads(loss, (cell, xs, state), order=1, modes=("rev",), rtol=1e-6)
+        np.testing.assert_array_equal(ys[i], run(sx.LIF(tau=tau)))
+        np.testing.assert_array_equal(from_cells[i], ys[i])
 
 
 def test_array_surrogate_shape_a_neuron():
     alpha = jnp.array([1.0, 2.0, 4.0, 8.0])
-    cell = sx.LIF(surrogate=sx.surrogate.Sigmoid(alpha))
-    xs, state, weights = problem(cell)
-    _, (_, grad_x, _) = run_and_grad(cell, xs, state, weights)
+    at = problem(sx.LIF(), inputs(ROWS[0]))
+    grad = jax.jit(lambda alpha: run_and_grad(sx.LIF(surrogate=sx.surrogate.Sigmoid(alpha)), at)[1][1])
+    each = grad(alpha)
     for i in range(FEATURES):
-        alone = sx.LIF(surrogate=sx.surrogate.Sigmoid(float(alpha[i])))
-        _, (_, want, _) = run_and_grad(alone, xs, state, weights)
-        close(grad_x[..., i], want[..., i])
-    assert grad_x.shape == (STEPS, BATCH, FEATURES)
+        close(each[..., i], grad(alpha[i : i + 1])[..., i])

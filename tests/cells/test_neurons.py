@@ -33,6 +33,43 @@ NAN, INF = float("nan"), float("inf")
         (lambda: sx.IF(v_reset=1.0), r"`v_reset` must be < v_threshold = 1.0, got 1.0"),
         (lambda: sx.IF(v_threshold=-1.0), r"`v_reset` must be < v_threshold = -1.0, got 0.0"),
         (lambda: sx.IF(v_threshold=jnp.array([1.0, -1.0])), r"`v_reset` must be < v_threshold = .*, got 0.0"),
+        (lambda: sx.QIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
+        (lambda: sx.QIF(a0=0.0), r"`a0` must be > 0 and finite, got 0.0"),
+        (lambda: sx.QIF(v_c=NAN), r"`v_c` must be finite, got nan"),
+        (lambda: sx.QIF(v_rest=INF), r"`v_rest` must be finite, got inf"),
+        (lambda: sx.EIF(tau=0.5), r"`tau` must be > 1, got 0.5"),
+        (lambda: sx.EIF(delta_T=0.0), r"`delta_T` must be > 0 and finite, got 0.0"),
+        (lambda: sx.EIF(theta_rh=NAN), r"`theta_rh` must be finite, got nan"),
+        (lambda: sx.Izhikevich(tau_w=1.0), r"`tau_w` must be > 1, got 1.0"),
+        (lambda: sx.Izhikevich(a0=-1.0), r"`a0` must be > 0 and finite, got -1.0"),
+        (lambda: sx.Izhikevich(b=NAN), r"`b` must be finite, got nan"),
+        (lambda: sx.AdEx(a=INF), r"`a` must be finite, got inf"),
+        (lambda: sx.AdEx(w_rest=NAN), r"`w_rest` must be finite, got nan"),
+        (lambda: sx.AdEx(delta_T=-1.0), r"`delta_T` must be > 0 and finite, got -1.0"),
+        (lambda: sx.ALIF(tau_a=1.0), r"`tau_a` must be > 1, got 1.0"),
+        (lambda: sx.ALIF(beta=NAN), r"`beta` must be finite, got nan"),
+        (lambda: sx.CubaLIF(tau_syn=0.5), r"`tau_syn` must be >= 1, got 0.5"),
+        (lambda: sx.CubaLIF(tau=0.5), r"`tau` must be >= 1, got 0.5"),
+        (lambda: sx.CubaLIF(r=NAN), r"`r` must be finite, got nan"),
+        (lambda: sx.KLIF(k=0.0), r"`k` must be > 0, got"),
+        (lambda: sx.KLIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
+        (lambda: sx.LIAF(act="rely"), r"`act` must name a function of jax.nn, such as 'relu', got 'rely'"),
+        (lambda: sx.CLIF(v_reset=0.0), r"`v_reset` must be None, got 0.0: CLIF has the soft reset only"),
+        (lambda: sx.CLIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
+        (lambda: sx.ILIF(v_reset=0.0), r"`v_reset` must be None, got 0.0: ILIF has the soft reset only"),
+        (lambda: sx.ILIF(v_threshold=0.0), r"`v_threshold` must be > 0, got 0.0"),
+        (lambda: sx.TernaryIF(v_threshold=0.0), r"`v_threshold` must be > 0, got 0.0"),
+        (lambda: sx.TernaryIF(v_reset=-1.0), r"`v_reset` must be > -v_threshold, 1.0, got -1.0"),
+        (lambda: sx.TernaryLIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
+        (lambda: sx.ResonateAndFire(dt=0.0), r"`dt` must be > 0 and finite, got 0.0"),
+        (lambda: sx.ResonateAndFire(omega=NAN), r"`omega` must be finite, got nan"),
+        (lambda: sx.GatedLIF(alpha=INF), r"`alpha` must be finite, got inf"),
+        (lambda: sx.NoisyLIF(noise_scale=-0.1), r"`noise_scale` must be >= 0, got -0.1"),
+        (lambda: sx.NoisyLIF().init_state((2, 4)), r"`key` must be given, because NoisyLIF draws random noise"),
+        (lambda: sx.unroll_counts(jnp.array([5]), 4), r"`counts` must be integers from 0 to 4, got"),
+        (lambda: sx.unroll_counts(jnp.array([0.5]), 4), r"`counts` must be integers from 0 to 4, got"),
+        (lambda: sx.unroll_counts(jnp.array(1), 4), r"`counts` must be \[T, N, \*\], time first"),
+        (lambda: sx.unroll_counts(jnp.array([1]), 0), r"`max_count` must be an integer >= 1, got 0"),
     ],
 )
 def test_values_out_of_range_are_refused(build, message):
@@ -49,6 +86,8 @@ def test_values_out_of_range_are_refused(build, message):
         (lambda: sx.IF(surrogate=sx.surrogate.ATan), r"`surrogate` must be an object such as"),
         (lambda: sx.IF(surrogate=None), r"`surrogate` must be an object such as"),
         (lambda: sx.LIF(2.0), r"positional argument"),
+        (lambda: sx.LIAF(act=3), r"`act` must be a function, or a name such as 'relu', got 3"),
+        (lambda: sx.GatedLIF(surrogate=None), r"`surrogate` must be an object such as"),
         (lambda: sx.IF(tau=2.0), r"unexpected keyword argument 'tau'"),
         (lambda: sx.IF().replace(tau=2.0), r"IF has no field `tau`: its fields are v_threshold, v_reset"),
     ],
@@ -71,6 +110,10 @@ def test_a_traced_parameter_is_not_validated():
         (sx.IF(v_threshold=jnp.ones(2)), r"`v_threshold` has shape \(2,\)"),
         (sx.ParametricLIF(init_tau=jnp.full(3, 2.0)), r"`w` has shape \(3,\)"),
         (sx.LeakyIntegrator(tau=jnp.full(3, 2.0)), r"`tau` has shape \(3,\)"),
+        (sx.CubaLIF(tau_syn=jnp.full(3, 2.0)), r"`tau_syn` has shape \(3,\)"),
+        (sx.AdEx(b=jnp.full(3, 2.0)), r"`b` has shape \(3,\)"),
+        (sx.GatedLIF(gamma=jnp.zeros(3)), r"`gamma` has shape \(3,\)"),
+        (sx.GatedLIF(conduct=jnp.zeros((6, 3))), r"`conduct` has shape \(3,\)"),
         (sx.IF(surrogate=sx.surrogate.ATan(jnp.ones(3))), r"`surrogate.alpha` has shape \(3,\)"),
     ],
 )
@@ -123,6 +166,41 @@ def test_numpy_states_are_welcome():
         after, _ = sx.run(sx.LIF(), np.ones((3, 2, 4)), state, chunk=chunk)
         assert after.v.dtype == jnp.float32
     sx.run(sx.LIF(), np.ones((1, 2, 4)), state)
+
+
+def test_unrolled_counts_add_up_to_the_counts():
+    counts = jnp.array([[0, 1, 4], [3, 2, 0]], jnp.bfloat16)
+    spikes = sx.unroll_counts(counts, 4)
+    assert (spikes.shape, spikes.dtype) == ((8, 3), jnp.bfloat16)
+    np.testing.assert_array_equal(spikes[:4], [[0, 1, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(spikes.reshape(2, 4, 3).sum(1), counts)
+    np.testing.assert_array_equal(jax.jit(lambda c: sx.unroll_counts(c, 4))(counts), spikes)
+
+
+def test_noise_follows_from_the_key_and_is_of_the_size_asked_for():
+    cell, xs = sx.NoisyLIF(noise_scale=0.5, v_threshold=1e9), jnp.zeros((1, 100, 100))
+
+    def membrane(seed):
+        return sx.run(cell, xs, cell.init_state((100, 100), key=jax.random.key(seed)))[0].v
+
+    np.testing.assert_array_equal(membrane(0), membrane(0))
+    assert abs(jnp.corrcoef(membrane(0).ravel(), membrane(1).ravel())[0, 1]) < 0.05
+    np.testing.assert_allclose((membrane(0).mean(), membrane(0).std()), (0, 0.5), atol=0.02)
+
+
+def test_gates_have_a_conductance_for_each_step_and_none_beyond():
+    cell = sx.GatedLIF(conduct=jnp.zeros((2, 4)), alpha=jnp.zeros(4))
+    ones = jnp.ones((3, 2, 4))
+    assert np.isfinite(sx.run(cell, ones[:2])[0].v).all()
+    assert np.isnan(sx.run(cell, ones)[0].v).all()
+
+
+def test_cuba_lif_is_lif_where_the_current_passes_on_at_once():
+    xs = 1.5 * jnp.ones((20, 2))
+    cuba = sx.run(sx.CubaLIF(tau_syn=1.0, tau=4.0, decay_input=True, v_reset=0.0), xs)[1]
+    np.testing.assert_array_equal(cuba, sx.run(sx.LIF(tau=4.0), xs)[1])
+    endless = sx.run(sx.CubaLIF(tau_syn=1.0, tau=INF), 0.3 * xs)[1]
+    np.testing.assert_array_equal(endless, sx.run(sx.IF(), 0.3 * xs)[1])
 
 
 def test_parametric_lif_learns_the_time_constant_it_was_given():

@@ -64,6 +64,10 @@ class ChargeFireReset(Struct):
         """The state after the output `s`."""
         raise NotImplementedError(f"{type(self).__name__} must define `reset(self, h, s)`")
 
+    def fired(self, h: State, s: Array) -> Array:
+        """Where the output `s` means a spike: at least 1/2 in size, unless a cell knows better."""
+        return abs(s) >= 0.5
+
     def step(self, state: State, x: Array) -> tuple[State, Array]:
         """One step in time.
 
@@ -87,7 +91,7 @@ class ChargeFireReset(Struct):
         self._check_broadcast(x.shape)
         # In the dtype of the state, so that a charge such as v + x**2 rounds as the membrane does, not as x.
         charged = self.charge(state, x.astype(first.dtype))
-        h = jax.tree.map(lambda new, old: new.astype(old.dtype), charged, state)
+        h = jax.tree.map(_in_dtype_of, state, charged)
         s = self.fire(h)
         return self.reset(h, s), s.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else first.dtype)
 
@@ -127,11 +131,7 @@ class Neuron(ChargeFireReset):
 
     def validate(self) -> None:
         """Raises ValueError unless the thresholds are finite and in order, TypeError for a wrong surrogate."""
-        if isinstance(self.surrogate, type) or not isinstance(self.surrogate, Surrogate):
-            raise TypeError(
-                f"`surrogate` must be an object such as sx.surrogate.Sigmoid(), with `derivative` and `primitive`, "
-                f"got {self.surrogate!r}"
-            )
+        check_surrogate(self.surrogate)
         check("v_threshold", self.v_threshold, np.isfinite, "finite")
         if self.v_reset is not None:
             check("v_reset", self.v_reset, np.isfinite, "finite", "use v_reset=None for the soft reset")
@@ -160,3 +160,17 @@ class Neuron(ChargeFireReset):
             s = jax.lax.stop_gradient(s)
         v = h.v - s * self.v_threshold if self.v_reset is None else (1 - s) * h.v + s * self.v_reset
         return h._replace(v=v.astype(h.v.dtype))
+
+
+def _in_dtype_of(old: Array, new: Array) -> Array:
+    """`new` in the dtype of `old`; random keys have no other."""
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
+def check_surrogate(surrogate: object) -> None:
+    """Raises TypeError unless `surrogate` is an object with the methods of one."""
+    if isinstance(surrogate, type) or not isinstance(surrogate, Surrogate):
+        raise TypeError(
+            f"`surrogate` must be an object such as sx.surrogate.Sigmoid(), with `derivative` and `primitive`, "
+            f"got {surrogate!r}"
+        )

@@ -5,7 +5,7 @@ from dataclasses import InitVar, field
 import jax
 import jax.numpy as jnp
 
-from spikejax.cells.base import ChargeFireReset, Neuron
+from spikejax.cells.base import ChargeFireReset, Membrane, Neuron
 from spikejax.pytree import check
 from spikejax.typing import Array, State
 
@@ -24,6 +24,11 @@ def leak(v: Array, x: Array, rate: float | Array, v_rest: float | Array, decay_i
         decay_input: whether the input is scaled by the rate as well.
     """
     return v + (x - (v - v_rest)) * rate if decay_input else v - (v - v_rest) * rate + x
+
+
+def leak_coefficients(x: Array, rate: float | Array, decay_input: bool) -> tuple[float | Array, Array]:
+    """`leak` towards 0 as `h = decay v + drive`: the pair of decay and drive."""
+    return 1 - rate, x * rate if decay_input else x
 
 
 def check_tau(name: str, tau: float | Array) -> None:
@@ -147,6 +152,15 @@ class LeakyIntegrator(ChargeFireReset):
         """The membrane itself."""
         return h.v
 
+    def fired(self, h: State, s: Array) -> Array:
+        """Nowhere: the membrane is no spike."""
+        return jnp.zeros(s.shape, bool)
+
     def reset(self, h: State, s: Array) -> State:
         """Nothing to reset."""
         return h
+
+    def coefficients(self, x: Array) -> tuple[Membrane, Membrane]:
+        """The charge as a linear recurrence; see `spikejax.typing.LinearCell`."""
+        decay, drive = leak_coefficients(x, 1 / self.tau, self.decay_input)
+        return Membrane(jnp.asarray(decay, x.dtype)), Membrane(drive)

@@ -10,7 +10,18 @@ from flax.nnx import reprlib
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Cell, Propagate, Sequence, Shape, State, Static, Through
+from spikejax.typing import (
+    Array,
+    Cell,
+    Network,
+    Propagate,
+    Sequence,
+    Shape,
+    State,
+    Static,
+    Through,
+    WholeSequenceCell,
+)
 
 Layer = Cell | Callable[[Array], Array]
 
@@ -93,6 +104,40 @@ def shape_of(layer: Any, call: Callable[..., Array], *args: Any) -> jax.ShapeDty
     return jax.eval_shape(lambda variables, *args: call(nnx.merge(graph, variables), *args), variables, *args)
 
 
+def shape_after(layer: Any, state: State, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """The shape of what a cell or network puts out in one step."""
+    steps = next((cell.T for _, cell in whole_sequence_cells(layer)), None)
+    if steps is None:
+        return shape_of(layer, lambda layer, state, x: layer.step(state, x)[1], state, x)
+
+    def at_once(layer: Any, state: State, x: Array) -> Any:
+        if isinstance(layer, Network):
+            return layer.propagate(state, Static(x, steps), through_once)[1]
+        return through_once((), layer.cell, state, Static(x, steps))[1]
+
+    def through_once(path: Any, cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
+        if isinstance(cell, WholeSequenceCell):
+            return cell.steps(state, xs)
+        x = jnp.broadcast_to(xs.value, (steps, *xs.value.shape)) if isinstance(xs, Static) else xs
+        return state, jax.vmap(lambda x: cell.step(state, x)[1])(x)
+
+    ys = shape_of(layer, at_once, state, x)
+    return jax.ShapeDtypeStruct(ys.shape[1:], ys.dtype)
+
+
+def whole_sequence_cells(layer: Any) -> Iterator[tuple[str, WholeSequenceCell]]:
+    """The cells in `layer` that take their whole sequence at once, with their names."""
+    if isinstance(layer, nnx.Module):
+        for path, module in nnx.iter_modules(layer):
+            if isinstance(module, CellModule) and isinstance(module.cell, WholeSequenceCell):
+                yield name_of(path), module.cell
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """The name of a layer, from its path in the module."""
+    return ".".join(str(part) for part in path if part != "layers")
+
+
 class Container(nnx.Module):
     """Base of networks: makes `propagate` of an NNX module a pure function of its variables."""
 
@@ -124,9 +169,11 @@ class Container(nnx.Module):
         return propagate, variables, restore
 
     def whole_sequence_reason(self) -> str | None:
-        """Names a BatchNorm in train mode, whose statistics depend on the chunk."""
+        """Names a cell that takes its whole sequence at once, or a BatchNorm whose statistics depend on the chunk."""
+        for name, cell in whole_sequence_cells(self):
+            return f"layer {name}: {cell.whole_sequence_reason()}"
         for path, module in nnx.iter_modules(self):
             if isinstance(module, nnx.BatchNorm) and not module.use_running_average:
-                name = ".".join(str(part) for part in path if part != "layers")
+                name = name_of(path)
                 return f"layer {name} (BatchNorm, train mode) takes its statistics over a chunk, so over all steps"
         return None

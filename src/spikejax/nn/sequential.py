@@ -15,6 +15,7 @@ from spikejax.nn.adapter import (
     apply,
     apply_over_time,
     is_stateless,
+    shape_after,
     shape_of,
 )
 from spikejax.typing import Array, Network, Sequence, Shape, State, Through
@@ -71,7 +72,7 @@ class Sequential(Container):
             else:
                 own_key = None if key is None else jax.random.fold_in(key, i)
                 states.append(layer.init_state(x.shape, dtype, key=own_key))
-                x = shape_of(layer, lambda layer, state, x: layer.step(state, x)[1], states[-1], x)
+                x = shape_after(layer, states[-1], x)
         return tuple(states)
 
     def step(self, state: State, x: Array) -> tuple[State, Array]:

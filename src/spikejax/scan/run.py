@@ -43,7 +43,9 @@ def run(
         chunk: time steps computed layer by layer at once; None chooses (see `plan`).
         remat: True computes each chunk again in the backward pass instead of storing what it needs: memory grows
             with `chunk + T / chunk` instead of T.
-        method: how one cell runs through its chunk: "scan", or "auto" to choose.
+        method: how one cell runs through its chunk: "scan", step by step; "associative", in about log2(chunk) stages,
+            for cells whose state is linear in the one before (`LeakyIntegrator`, `LinearLIF`); or "auto" to choose.
+            Encoders and parallel neurons have a way of their own, whatever the method.
         lengths: valid steps of each sequence `[N]`, integers from 1 to T. After its length a sequence's state and
             outputs stay as they were at its last valid step.
         record: names of what to return besides the outputs: "spikes" (the output of every cell), "membrane" (its `v`
@@ -55,7 +57,8 @@ def run(
 
     Raises:
         ValueError: no time step, no time axis and no `steps` or both, a state made for another shape, an unknown
-            `method` or `record`, a `chunk` or `lengths` out of range.
+            `method` or `record`, a `chunk` or `lengths` out of range, a cell that is not linear with "associative",
+            a cell that was built for another number of steps.
         TypeError: `cell` has no `init_state` and `step`.
     """
     if isinstance(cell, type):
@@ -96,7 +99,7 @@ def _over_chunks(
     """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
 
     def one_chunk(carry: Any, start: int | Array, xs: Sequence) -> tuple[Any, Any]:
-        walk = Walk(start, lengths, record)
+        walk = Walk(start, lengths, record, plan.method)
         variables, state = carry
         variables, state, ys = propagate(variables, state, xs, walk)
         if isinstance(ys, Static):

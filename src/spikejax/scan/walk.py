@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static
+from spikejax.scan.associative import check_linear, scan_linear
+from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static, WholeSequenceCell
 
 KINDS = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
@@ -21,46 +22,39 @@ class Walk:
         start: index of the chunk's first step, for `lengths`.
         lengths: valid steps of each sequence `[N]`, or None.
         record: names asked for, each "path.kind" or "kind" alone for every cell.
+        method: how a cell that has no way of its own runs through the chunk.
     """
 
-    def __init__(self, start: int | Array, lengths: Array | None, record: tuple[str, ...]) -> None:
-        self.start, self.lengths, self.record = start, lengths, record
+    def __init__(
+        self, start: int | Array, lengths: Array | None, record: tuple[str, ...], method: str = "scan"
+    ) -> None:
+        self.start, self.lengths, self.record, self.method = start, lengths, record, method
         self.records: dict[str, Array] = {}
         self.available: list[str] = []
 
     def __call__(self, path: tuple[int, ...], cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
-        fields = tuple(getattr(state, "_fields", ()))
-        wanted = self._wanted(path, fields)
-
-        def step(state: State, inputs: tuple[Any, Any]):
-            t, x = inputs
-            x = xs.value if isinstance(xs, Static) else x
-            new, y = cell.step(state, x)
-            if self.lengths is not None:
-                new = _freeze(t < self.lengths, new, state)
-            kept = {name: getattr(new, field) for name, field in wanted.items() if field}
-            return new, (y, kept)
-
-        if isinstance(cell, ParallelCell) and self.lengths is None and not any(wanted.values()):
-            state, ys = cell.steps(state, xs)
-            self.records |= dict.fromkeys(wanted, ys)
-            return state, ys
+        parallel = _parallel(cell)
+        whole = isinstance(parallel, WholeSequenceCell)
+        wanted = self._wanted(path, () if whole else state)
         count = xs.steps if isinstance(xs, Static) else xs.shape[0]
-        times = None if self.lengths is None else self.start + jnp.arange(count)
-        values = None if isinstance(xs, Static) else xs
-        if count == 1:
-            first = jax.tree.map(lambda a: a[0], (times, values))
-            state, out = step(state, first)
-            ys, kept = jax.tree.map(lambda a: a[None], out)
+        alive = None if self.lengths is None else (self.start + jnp.arange(count))[:, None] < self.lengths
+        kept: dict[str, Any] = {}
+        if parallel and whole:
+            state, ys = parallel.steps(state, xs if alive is None else _silence(xs, alive))
+        elif parallel and alive is None and not any(wanted.values()):
+            state, ys = parallel.steps(state, xs)
+        elif self.method == "associative" and not parallel:
+            state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
+            kept = {name: getattr(states, field) for name, field in wanted.items() if field}
         else:
-            state, (ys, kept) = lax.scan(step, state, (times, values), length=count)
+            state, ys, kept = _step_by_step(cell, state, xs, alive, wanted)
         self.records |= kept | {name: ys for name, field in wanted.items() if not field}
         return state, ys
 
-    def _wanted(self, path: tuple[int, ...], fields: tuple[str, ...]) -> dict[str, str]:
+    def _wanted(self, path: tuple[int, ...], state: State) -> dict[str, str]:
         """Full names to record of this cell, each with its state field ("" for the output)."""
-        kinds = {"spikes": ""} | {field: field for field in fields}
-        kinds |= {kind: field for kind, field in KINDS.items() if field in fields}
+        kinds = {"spikes": ""} | {field: field for field in getattr(state, "_fields", ())}
+        kinds |= {kind: field for kind, field in KINDS.items() if hasattr(state, field)}
         named = {".".join((*map(str, path), kind)): (kind, field) for kind, field in kinds.items()}
         self.available += named
         return {full: field for full, (kind, field) in named.items() if {full, kind} & set(self.record)}
@@ -74,6 +68,34 @@ def check_record(record: tuple[str, ...], available: list[str]) -> None:
             raise ValueError(f"`record` names {name!r}, which no cell has: choose from {', '.join(sorted(known))}")
 
 
+def _parallel(cell: Cell) -> ParallelCell | None:
+    """`cell`, where it takes many steps at once; in other cells `steps` is the name of a field, as in Refractory."""
+    return cell if isinstance(cell, ParallelCell) and callable(getattr(cell, "steps", None)) else None
+
+
+def _step_by_step(
+    cell: Cell, state: State, xs: Sequence, alive: Array | None, wanted: dict[str, str]
+) -> tuple[State, Array, dict[str, Any]]:
+    """The last state, the outputs, and the fields `wanted` of every state."""
+
+    def step(state: State, inputs: tuple[Any, Any]):
+        alive, x = inputs
+        x = xs.value if isinstance(xs, Static) else x
+        new, y = cell.step(state, x)
+        if alive is not None:
+            new = _freeze(alive, new, state)
+        kept = {name: getattr(new, field) for name, field in wanted.items() if field}
+        return new, (y, kept)
+
+    count, inputs = (xs.steps, (alive, None)) if isinstance(xs, Static) else (xs.shape[0], (alive, xs))
+    if count == 1:
+        state, out = step(state, jax.tree.map(lambda a: a[0], inputs))
+        ys, kept = jax.tree.map(lambda a: a[None], out)
+    else:
+        state, (ys, kept) = lax.scan(step, state, inputs, length=count)
+    return state, ys, kept
+
+
 def _freeze(alive: Array, new: State, old: State) -> State:
     """`new` where a sequence is `alive` `[N]`, `old` where it has ended; leaves without a batch axis go on."""
 
@@ -83,3 +105,9 @@ def _freeze(alive: Array, new: State, old: State) -> State:
         return jnp.where(alive.reshape(alive.shape + (1,) * (new.ndim - 1)), new, old)
 
     return jax.tree.map(choose, new, old)
+
+
+def _silence(xs: Sequence, alive: Array) -> Array:
+    """Inputs `[T, N, *]` that are 0 where a sequence has ended."""
+    values = xs.value[None] if isinstance(xs, Static) else xs
+    return jnp.where(alive.reshape(alive.shape + (1,) * (values.ndim - alive.ndim)), values, 0)

@@ -6,13 +6,12 @@ derivative that is.
 """
 
 from dataclasses import field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from spikejax.pytree import Struct, check
-
-__all__ = ["ATan", "Sigmoid", "SurrogateFunction", "heaviside"]
 
 
 class SurrogateFunction(Struct):
@@ -29,6 +28,10 @@ class SurrogateFunction(Struct):
     """
 
     spiking: bool = field(default=True, kw_only=True)
+
+    def spike(self, u: jax.Array) -> jax.Array:
+        """The forward step: `heaviside(u)` unless a subclass counts otherwise."""
+        return heaviside(u)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         """The slope that gradients see at `u` `[*]`."""
@@ -59,7 +62,7 @@ def heaviside(u: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def _spike(surrogate: SurrogateFunction, u: jax.Array) -> jax.Array:
-    return heaviside(u)
+    return surrogate.spike(u).astype(u.dtype)
 
 
 @_spike.defjvp
@@ -68,51 +71,6 @@ def _spike_jvp(primals, tangents):
     return _spike(surrogate, u), surrogate.derivative(u).astype(u.dtype) * tangents[1]
 
 
-class Sigmoid(SurrogateFunction):
-    """Derivative of the logistic function.
-
-        derivative(u) = alpha s(alpha u) (1 - s(alpha u))        primitive(u) = s(alpha u) = 1 / (1 + exp(-alpha u))
-
-    Args:
-        alpha: steepness, > 0, without unit; the default 4 makes the largest slope 1.
-
-    Source: surveyed in Neftci, Mostafa, Zenke, 2019; default as in SpikingJelly.
-    """
-
-    alpha: float | jax.Array = 4.0
-
-    def validate(self) -> None:
-        """Raises ValueError unless `alpha` > 0."""
-        check("alpha", self.alpha, lambda a: a > 0, "> 0")
-
-    def derivative(self, u: jax.Array) -> jax.Array:
-        s = jax.nn.sigmoid(self.alpha * u)
-        return self.alpha * s * (1 - s)
-
-    def primitive(self, u: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(self.alpha * u)
-
-
-class ATan(SurrogateFunction):
-    """Derivative of the arc tangent.
-
-        derivative(u) = alpha / 2 / (1 + (pi alpha u / 2)^2)     primitive(u) = arctan(pi alpha u / 2) / pi + 1/2
-
-    Args:
-        alpha: steepness, > 0, without unit; the default 2 makes the largest slope 1.
-
-    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
-    Networks", 2021; default as in SpikingJelly.
-    """
-
-    alpha: float | jax.Array = 2.0
-
-    def validate(self) -> None:
-        """Raises ValueError unless `alpha` > 0."""
-        check("alpha", self.alpha, lambda a: a > 0, "> 0")
-
-    def derivative(self, u: jax.Array) -> jax.Array:
-        return self.alpha / 2 / (1 + (jnp.pi / 2 * self.alpha * u) ** 2)
-
-    def primitive(self, u: jax.Array) -> jax.Array:
-        return jnp.arctan(jnp.pi / 2 * self.alpha * u) / jnp.pi + 0.5
+def check_positive(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` > 0."""
+    check(name, value, lambda a: a > 0, "> 0")

@@ -1,0 +1,226 @@
+"""Parallel spiking neurons: a learnt linear map over time instead of a recurrence."""
+
+import math
+from dataclasses import InitVar, field
+from typing import dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from spikejax.cells.base import check_surrogate
+from spikejax.pytree import Struct, check
+from spikejax.surrogate import ATan
+from spikejax.typing import Array, Sequence, Shape, Static, Surrogate
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+class Parallel(Struct, kw_only=True):
+    """What the family shares: a weight over time, a threshold, a surrogate; fields are given by keyword."""
+
+    weight: Array = field(default=None)  # pyright: ignore[reportAssignmentType]
+    v_threshold: float | Array = field(default=None)  # pyright: ignore[reportAssignmentType]
+    surrogate: Surrogate = ATan()
+    key: InitVar[Array | None] = None
+
+    def __init_subclass__(cls, **kwargs: bool) -> None:
+        super().__init_subclass__(kw_only=True, **kwargs)
+
+    def fill(self, weight: Array | None, v_threshold: Array) -> None:
+        """Sets what was not given."""
+        object.__setattr__(self, "weight", jnp.asarray(weight if self.weight is None else self.weight))
+        if self.v_threshold is None:
+            object.__setattr__(self, "v_threshold", v_threshold)
+
+    def validate(self) -> None:
+        """Raises ValueError unless the threshold is finite, TypeError for a wrong surrogate."""
+        check_surrogate(self.surrogate)
+        check("v_threshold", self.v_threshold, np.isfinite, "finite")
+
+    def spikes(self, h: Array, v_threshold: float | Array, x: Array) -> Array:
+        """Spikes of `h`, in the dtype of the input `x` where it is floating point."""
+        s = self.surrogate(h - v_threshold)
+        return s.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else s
+
+
+class PSN(Parallel):
+    """Parallel spiking neuron: every step's membrane is a learnt mixture of the inputs of all T steps.
+
+        H = W X                     H, X [T, N, *], W [T, T]
+        S = Theta(H - v_threshold)
+
+    One matrix product over time. It sees the future, so it has no state and cannot take single steps: it runs on
+    exactly the T steps it was built for, in one chunk. With `lengths`, the input after a sequence's end counts as 0.
+
+    Args:
+        T: number of time steps, >= 1.
+        weight: W `[T, T]`, from input step (column) to output step (row), shared by all neurons; drawn from `key`
+            where it is not given, uniform within 1 / sqrt(T).
+        v_threshold: threshold of each step `[T]`, of each step and neuron `[T, *]`, or one number; ones where it is
+            not given.
+        surrogate: what gradients see of the threshold.
+        key: a `jax.random.key` to draw `weight` from.
+
+    Raises:
+        ValueError: `T` < 1, neither `weight` nor `key` is given, or a shape does not fit T.
+        TypeError: `surrogate` is no surrogate.
+
+    Source: Fang et al., "Parallel Spiking Neurons with High Efficiency and Ability to Learn Long-term Dependencies",
+    2023, the PSN. SpikingJelly's PSN stores the threshold negated, as `bias` `[T, 1]`.
+    """
+
+    T: int
+
+    def __post_init__(self, key: Array | None) -> None:
+        check_count("T", self.T)
+        weight = None if self.weight is not None else uniform(type(self).__name__, key, self.T, (self.T, self.T))
+        self.fill(weight, jnp.ones((self.T,)))
+        super().__post_init__()
+
+    def validate(self) -> None:
+        """Raises ValueError unless the shapes fit T."""
+        super().validate()
+        if self.weight.shape != (self.T, self.T):
+            raise ValueError(f"`weight` must have shape [T, T] = {(self.T, self.T)}, got {self.weight.shape}")
+        shape = np.shape(self.v_threshold)
+        if shape and shape[0] != self.T:
+            raise ValueError(f"`v_threshold` must have T = {self.T} as its first axis, got shape {shape}")
+
+    def mixing(self) -> Array:
+        """The matrix `[T, T]` from inputs to membranes."""
+        return self.weight
+
+    def whole_sequence_reason(self) -> str:
+        """Why all steps must run in one chunk."""
+        return f"{type(self).__name__} mixes the T = {self.T} steps it was built for, all at once"
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> tuple[()]:
+        """There is no state: nothing goes on from one sequence to the next.
+
+        Args:
+            shape: shape of the input of one step, `[N, *]`.
+            dtype: not needed here.
+            key: not needed here.
+
+        Raises:
+            ValueError: `v_threshold` `[T, *]` does not broadcast to `shape`.
+        """
+        check_features("v_threshold", np.shape(self.v_threshold)[1:], shape)
+        return ()
+
+    def step(self, state: tuple[()], x: Array) -> tuple[tuple[()], Array]:
+        """The only step, where T is 1.
+
+        Raises:
+            ValueError: T > 1.
+        """
+        if self.T > 1:
+            raise ValueError(
+                f"{type(self).__name__} cannot take a single step, because its output depends on all T = {self.T} "
+                f"steps: use sx.run, or SlidingPSN, which steps"
+            )
+        state, ys = self.steps(state, jnp.asarray(x)[None])
+        return state, ys[0]
+
+    def steps(self, state: tuple[()], xs: Sequence) -> tuple[tuple[()], Array]:
+        """All T steps.
+
+        Args:
+            state: as `init_state` gives it.
+            xs: input `[T, N, *]`, or a static one `[N, *]`.
+
+        Returns:
+            The state, and spikes `[T, N, *]` in the dtype of `xs`.
+
+        Raises:
+            ValueError: `xs` has another number of steps than T, or `v_threshold` does not broadcast to it.
+        """
+        static = isinstance(xs, Static)
+        x = jnp.asarray(xs.value if static else xs)
+        count, shape = (xs.steps, x.shape) if static else (x.shape[0], x.shape[1:])
+        if count != self.T:
+            raise ValueError(
+                f"{type(self).__name__} was built for T = {self.T} steps and needs them all in one chunk, got a chunk "
+                f"of {count}: run it over {self.T} steps with chunk={self.T} or chunk=None"
+            )
+        self.init_state(shape)
+        matrix = self.mixing()
+        inner = x.astype(jnp.promote_types(x.dtype, matrix.dtype))
+        if static:
+            h = matrix.sum(1).reshape(-1, *(1,) * x.ndim) * inner
+        else:
+            h = jnp.tensordot(matrix.astype(inner.dtype), inner, 1)
+        return state, self.spikes(h, _over_time(self.v_threshold, h.ndim), x)
+
+
+class MaskedPSN(PSN):
+    """Masked parallel spiking neuron: a PSN that is led, while it trains, to look back k steps and never ahead.
+
+        H = (W * (masking M + 1 - masking)) X      M[i, j] = 1 where 0 <= i - j < k, else 0
+        S = Theta(H - v_threshold)
+
+    Raise `masking` from 0 (a PSN) to 1 in the course of training: with `replace(masking=0.5)`, which compiles anew,
+    or as an array, at which gradients stop. As a PSN it runs on exactly T steps, whatever `masking` is; when it is 1,
+    `SlidingPSN` does as much step by step where the rows of `weight` are equal.
+
+    Args:
+        T: number of time steps, >= 1.
+        k: steps that the mask lets through, the present one included, from 1 to T.
+        masking: how far the mask is applied, within [0, 1]. (SpikingJelly's `lambda_init`, there 0 by default.)
+        weight: W `[T, T]`; drawn from `key` where it is not given.
+        v_threshold: threshold of each step `[T]`, of each step and neuron `[T, *]`, or one number; ones where it is
+            not given.
+        surrogate: what gradients see of the threshold.
+        key: a `jax.random.key` to draw `weight` from.
+
+    Raises:
+        ValueError: as PSN, or `k` or `masking` is out of range.
+        TypeError: `surrogate` is no surrogate.
+
+    Source: Fang et al., "Parallel Spiking Neurons with High Efficiency and Ability to Learn Long-term Dependencies",
+    2023, the masked PSN.
+    """
+
+    k: int
+    masking: float | Array = 1.0
+
+    def validate(self) -> None:
+        """Raises ValueError unless `k` and `masking` are in range."""
+        super().validate()
+        check_count("k", self.k, self.T)
+        check("masking", self.masking, lambda m: (m >= 0) & (m <= 1) & (m.ndim == 0), "one number within [0, 1]")
+
+    def mixing(self) -> Array:
+        """The masked matrix `[T, T]` from inputs to membranes."""
+        back = np.subtract.outer(np.arange(self.T), np.arange(self.T))
+        mask = ((back >= 0) & (back < self.k)).astype(self.weight.dtype)
+        masking = jax.lax.stop_gradient(self.masking)
+        return self.weight * (masking * mask + (1 - masking)).astype(self.weight.dtype)
+
+
+def uniform(name: str, key: Array | None, fan_in: int, shape: Shape) -> Array:
+    """Weights uniform within 1 / sqrt(fan_in)."""
+    if key is None:
+        raise ValueError(f"{name} needs `weight`, or a `key` to draw it from, such as key=jax.random.key(0)")
+    bound = 1 / math.sqrt(fan_in)
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def check_count(name: str, value: object, most: int | None = None) -> None:
+    """Raises ValueError unless `value` is an integer from 1 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
+        limit = ">= 1" if most is None else f"from 1 to T = {most}"
+        raise ValueError(f"`{name}` must be an integer {limit}, got {value!r}")
+
+
+def check_features(name: str, own: Shape, shape: Shape) -> None:
+    """Raises ValueError unless the axes `own` broadcast to inputs of `shape`, aligned to the last axes."""
+    if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
+        raise ValueError(f"`{name}` has feature axes {own}, which do not broadcast to inputs of shape {tuple(shape)}")
+
+
+def _over_time(value: float | Array, ndim: int) -> float | Array:
+    """`[T, *]` with the axes between that broadcast it to `[T, N, *]`; a number stays one."""
+    own = jnp.shape(value)
+    return jnp.reshape(value, (own[0], *(1,) * (ndim - len(own)), *own[1:])) if own else value

@@ -1,0 +1,259 @@
+"""Neurons made from neurons: an absolute refractory period, and escape noise."""
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from spikejax.cells.base import ChargeFireReset
+from spikejax.pytree import check
+from spikejax.surrogate import SurrogateFunction
+from spikejax.typing import Array, Shape, State, Surrogate
+
+
+class RefractoryState(NamedTuple):
+    """The state of a neuron with a refractory period.
+
+    Attributes:
+        cell: the state of the neuron itself.
+        wait: steps that it has still to pause `[N, *]`, in the dtype of its membrane.
+    """
+
+    cell: State
+    wait: Array
+
+    @property
+    def v(self) -> Array:
+        """The membrane of the neuron."""
+        return self.cell.v
+
+
+class Refractory(ChargeFireReset):
+    """A neuron with an absolute refractory period: after a spike it neither charges nor fires for some steps.
+
+        h = charge(state, x)       s = fire(h)       where wait = 0
+        h = state                  s = 0             where wait > 0
+        wait = steps where the neuron fired, else max(wait - 1, 0)
+
+    While it waits, all that the neuron holds `[N, *]` stays as the reset left it, whatever the input, so that spikes
+    are at least `steps + 1` apart; the pauses of nested wrappers add up. Gradients pass through the pause to the state
+    before it, and through no spike within it.
+
+    Args:
+        cell: the neuron, any `ChargeFireReset`; it may be a wrapper itself.
+        steps: length of the pause in steps, an integer >= 0, or an array of such, one a neuron; 0 is `cell` itself.
+
+    Raises:
+        ValueError: `steps` is negative or no integer.
+        TypeError: `cell` is no `ChargeFireReset`.
+
+    Source: Gerstner, Kistler, Naud, Paninski, "Neuronal Dynamics", 2014, section 1.3.1 (absolute refractoriness).
+    """
+
+    cell: ChargeFireReset = field(kw_only=False)
+    steps: int | Array = field(kw_only=False)
+
+    def __post_init__(self) -> None:
+        if jnp.issubdtype(getattr(self.steps, "dtype", bool), jnp.integer):  # a leaf that `jax.grad` would refuse
+            object.__setattr__(self, "steps", jnp.asarray(self.steps, jnp.result_type(float)))
+        super().__post_init__()
+
+    def validate(self) -> None:
+        """Raises ValueError unless `steps` counts, TypeError where `cell` cannot be wrapped."""
+        _check_cell(self)
+        check("steps", self.steps, lambda n: (n >= 0) & (n == np.floor(n)) & np.isfinite(n), "an integer >= 0")
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RefractoryState:
+        """The state before the first step: the neuron's own, and nothing to wait for."""
+        self._check_broadcast(shape)
+        return RefractoryState(self.cell.init_state(shape, dtype, key=key), jnp.zeros(shape, dtype))
+
+    def charge(self, state: RefractoryState, x: Array) -> RefractoryState:
+        """The neuron's charge, where it does not wait."""
+        return state._replace(cell=_hold(state.wait, state.cell, self.cell.charge(state.cell, x)))
+
+    def fire(self, h: RefractoryState) -> Array:
+        """The neuron's spikes, where it does not wait."""
+        s = self.cell.fire(h.cell)
+        return jnp.where(h.wait > 0, jnp.zeros_like(s), s)
+
+    def fired(self, h: RefractoryState, s: Array) -> Array:
+        """Where the neuron fired and does not wait."""
+        return self.cell.fired(h.cell, s) & (h.wait <= 0)
+
+    def reset(self, h: RefractoryState, s: Array) -> RefractoryState:
+        """The neuron's reset, where it does not wait; a spike starts the pause."""
+        pause = jnp.asarray(jax.lax.stop_gradient(self.steps), h.wait.dtype)
+        wait = jnp.where(self.fired(h, s), pause, jnp.maximum(jax.lax.stop_gradient(h.wait) - 1, 0))
+        return RefractoryState(_hold(h.wait, h.cell, self.cell.reset(h.cell, s)), wait)
+
+
+class StochasticState(NamedTuple):
+    """The state of a neuron with escape noise: the draw of step t follows from the key and t alone.
+
+    Attributes:
+        cell: the state of the neuron itself.
+        key: a `jax.random.key`, shape `()`, the same at every step.
+        t: steps drawn so far, uint32, shape `()`.
+    """
+
+    cell: State
+    key: Array
+    t: Array
+
+    @property
+    def v(self) -> Array:
+        """The membrane of the neuron."""
+        return self.cell.v
+
+
+class Stochastic(ChargeFireReset):
+    """A neuron with escape noise: it fires by chance, the likelier the higher its membrane.
+
+        P(s = 1) = escape(u)      u = h.v - v_threshold, or what else the neuron's surrogate is asked about
+
+    Gradients are those of the neuron's surrogate, which by default is the slope of P: its `primitive` is the
+    probability.
+
+    Args:
+        cell: the neuron, with a `surrogate`, any `ChargeFireReset`; it may be a wrapper itself.
+        escape: from u `[N, *]` to probabilities; None takes the primitive of the neuron's surrogate.
+
+    Raises:
+        ValueError: the escape function, or the surrogate's primitive, leaves [0, 1], or there is no primitive.
+        TypeError: `cell` is no `ChargeFireReset`, or has no surrogate.
+
+    Source: Gerstner, Kistler, Naud, Paninski, "Neuronal Dynamics", 2014, section 9.1 (escape noise): a hazard rate
+    rho(u) in steps of length 1 is `escape = lambda u: 1 - jnp.exp(-rho(u))`, eq. 9.8.
+    """
+
+    cell: ChargeFireReset = field(kw_only=False)
+    escape: Callable[[Array], Array] | None = field(default=None, kw_only=False)
+
+    def validate(self) -> None:
+        """Raises ValueError unless the escape function gives probabilities, TypeError for a cell without spikes."""
+        _check_cell(self)
+        surrogate = surrogate_of(self.cell)
+        name = f"{type(surrogate).__name__}.primitive" if self.escape is None else "escape"
+        u = np.concatenate((-np.logspace(-3, 3, 50), [0.0], np.logspace(-3, 3, 50)))
+        try:
+            escape = self.escape or surrogate.primitive
+            with jax.ensure_compile_time_eval():
+                p = jax.vmap(escape)(jnp.asarray(u, jnp.float32))
+        except NotImplementedError as error:
+            raise ValueError(f"{error}; or give `escape`, the probability of a spike") from error
+        check(
+            name, p, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: give `escape`"
+        )
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> StochasticState:
+        """The state before the first step.
+
+        Args:
+            shape: shape of the input of one step, `[N, *]`.
+            dtype: dtype of the neuron's state.
+            key: a `jax.random.key`.
+
+        Raises:
+            ValueError: `key` is None.
+        """
+        if key is None:
+            raise ValueError(
+                "`key` must be given, because Stochastic draws its spikes: pass "
+                "state=net.init_state(shape, key=jax.random.key(0)) to run"
+            )
+        self._check_broadcast(shape)
+        own, inner = jax.random.split(key)
+        return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32))
+
+    def charge(self, state: StochasticState, x: Array) -> StochasticState:
+        """The neuron's charge."""
+        return state._replace(cell=self.cell.charge(state.cell, x))
+
+    def fire(self, h: StochasticState) -> Array:
+        """Spikes, drawn."""
+        return self._noisy(h).fire(h.cell)
+
+    def fired(self, h: StochasticState, s: Array) -> Array:
+        """Where the neuron fired, by the same draw."""
+        return self._noisy(h).fired(h.cell, s)
+
+    def reset(self, h: StochasticState, s: Array) -> StochasticState:
+        """The neuron's reset after the spikes `s`; the next step draws anew."""
+        return h._replace(cell=self._noisy(h).reset(h.cell, s), t=h.t + 1)
+
+    def _noisy(self, h: StochasticState) -> ChargeFireReset:
+        """The neuron with a surrogate that draws with the numbers of this step."""
+        v = jax.tree.leaves(h.cell)[0]
+        dtype = jnp.promote_types(v.dtype, jnp.float32)
+        uniform = jax.random.uniform(jax.random.fold_in(h.key, h.t), v.shape, dtype)
+        surrogate = surrogate_of(self.cell)
+        return _with_surrogate(
+            self.cell, _Draw(surrogate, self.escape, uniform, spiking=getattr(surrogate, "spiking", True))
+        )
+
+
+class _Draw(SurrogateFunction):
+    """A surrogate whose spikes are drawn: 1 where a uniform number lies below the probability."""
+
+    surrogate: Surrogate
+    escape: Callable[[Array], Array] | None
+    uniform: Array
+
+    def spike(self, u: Array) -> Array:
+        """The drawn spikes."""
+        return self.uniform < (self.escape or self.surrogate.primitive)(u.astype(self.uniform.dtype))
+
+    def derivative(self, u: Array) -> Array:
+        """The slope of the neuron's surrogate."""
+        return self.surrogate.derivative(u)
+
+    def primitive(self, u: Array) -> Array:
+        """The probability."""
+        return (self.escape or self.surrogate.primitive)(u)
+
+
+def surrogate_of(cell: Any) -> Surrogate:
+    """The surrogate of a neuron, or of the neuron that a wrapper holds.
+
+    Raises:
+        TypeError: there is none.
+    """
+    surrogate = getattr(cell, "surrogate", None)
+    if surrogate is None and isinstance(getattr(cell, "cell", None), ChargeFireReset):
+        return surrogate_of(cell.cell)
+    if surrogate is None:
+        raise TypeError(
+            f"`cell` must be a neuron with a `surrogate`, got {cell!r}: without a threshold none is crossed"
+        )
+    return surrogate
+
+
+def _with_surrogate(cell: Any, surrogate: Surrogate) -> Any:
+    """The same neuron with another surrogate, as deep as it lies."""
+    if hasattr(cell, "surrogate"):
+        return cell.replace(surrogate=surrogate)
+    return cell.replace(cell=_with_surrogate(cell.cell, surrogate))
+
+
+def _check_cell(wrapper: Any) -> None:
+    """Raises TypeError unless what is wrapped is a charge-fire-reset cell."""
+    if not isinstance(wrapper.cell, ChargeFireReset):
+        raise TypeError(
+            f"`cell` of {type(wrapper).__name__} must be a neuron such as sx.LIF(), in charge, fire and reset, got "
+            f"{wrapper.cell!r}"
+        )
+
+
+def _hold(wait: Array, old: State, new: State) -> State:
+    """`new`, but `old` where a neuron waits; what the neurons share, such as random keys, goes on."""
+
+    def choose(old: Array, new: Array) -> Array:
+        own = jnp.shape(old) == wait.shape and jnp.issubdtype(jnp.asarray(old).dtype, jnp.inexact)
+        return jnp.where(wait > 0, old, new) if own else new
+
+    return jax.tree.map(choose, old, new)
