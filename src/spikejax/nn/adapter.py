@@ -1,6 +1,6 @@
 """How cells and layers stand inside Flax NNX modules."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import jax

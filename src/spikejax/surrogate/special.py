@@ -58,11 +58,11 @@ class SquarewaveFourierSeries(SurrogateFunction):
 
     def derivative(self, u: jax.Array) -> jax.Array:
         odd = range(1, 2 * self.n - 2, 2)
-        return 4 / self.period * sum(jnp.cos(2 * math.pi * i * u / self.period) for i in odd)
+        return 4 / self.period * sum((jnp.cos(2 * math.pi * i * u / self.period) for i in odd), jnp.zeros_like(u))
 
     def primitive(self, u: jax.Array) -> jax.Array:
         odd = range(1, 2 * self.n - 2, 2)
-        return 0.5 + 2 / math.pi * sum(jnp.sin(2 * math.pi * i * u / self.period) / i for i in odd)
+        return 0.5 + 2 / math.pi * sum((jnp.sin(2 * math.pi * i * u / self.period) / i for i in odd), jnp.zeros_like(u))
 
 
 class S2NN(SurrogateFunction):

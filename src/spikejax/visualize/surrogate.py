@@ -5,7 +5,7 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
-import numpy as np
+import jax.numpy as jnp
 
 from spikejax.surrogate import SurrogateFunction
 from spikejax.visualize.canvas import BLACK, BLUE, VERMILION, new_figure
@@ -38,7 +38,7 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
     rows = ceil(len(surrogates) / columns)
     figure = new_figure(2.9 * columns, 2.2 * rows + 0.5)
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flat)
-    u = np.linspace(-reach, reach, 801, dtype=np.float32)
+    u = jnp.linspace(-reach, reach, 801)
     for panel, surrogate in zip(panels, surrogates, strict=False):
         panel.plot(u, surrogate.replace(spiking=True)(u), color=BLACK, linewidth=1, linestyle=":", label="forward")
         with suppress(NotImplementedError):  # some have none
