@@ -19,6 +19,15 @@ PRINTS = {
         r"membrane 0\.5553 0\.0000 0\.4529 0\.4618  spikes \[0 1 0 0\]",
         r"root of the mean squared error of the firing rates: 0\.179 before, 0\.1[0-6]\d after training",
     ],
+    "firing_rate": [
+        r"largest difference between rate and clipped ReLU: 0\.03\d\d, 1 / T = 0\.0312",
+        r"picture: runs/firing-rate/firing_rate\.png",
+    ],
+    "gradient_through_depth": [
+        r"alpha  0\.1: 5\.7e\+00( +\d\.\de-\d\d){9}",
+        r"alpha  8\.0: 5\.7e\+00( +\d\.\de[+-]0[01]){9}",
+        r"picture: runs/gradient-through-depth/gradient_through_depth\.png",
+    ],
     "mnist_fully_connected": [
         r"epoch +1/2 .*",
         r"epoch +2/2 .*",
