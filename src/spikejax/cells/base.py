@@ -89,11 +89,14 @@ class ChargeFireReset(Struct):
                 f"`x` has shape {x.shape}, but the state was made for {first.shape}: use init_state({x.shape})"
             )
         self._check_broadcast(x.shape)
-        # In the dtype of the state, so that a charge such as v + x**2 rounds as the membrane does, not as x.
-        charged = self.charge(state, x.astype(first.dtype))
-        h = jax.tree.map(_in_dtype_of, state, charged)
+        h = self.charged(state, x)
         s = self.fire(h)
         return self.reset(h, s), s.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else first.dtype)
+
+    def charged(self, state: State, x: Array) -> State:
+        """`charge` in the dtypes of the state: a charge such as v + x**2 rounds as the membrane does, not as x."""
+        charged = self.charge(state, x.astype(jax.tree.leaves(state)[0].dtype))
+        return jax.tree.map(_in_dtype_of, state, charged)
 
     def _check_broadcast(self, shape: Shape) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(self):
