@@ -44,7 +44,7 @@ WAYS = (
 )
 
 
-EAGER = ({"chunk": 3, "remat": True}, {"chunk": 1, "remat": True})
+EAGER = ({"chunk": 3, "remat": True}, {"chunk": 1, "remat": True, "method": "scan"})
 
 
 def ways_of(row: Row, variant: Variant) -> list[tuple[dict, bool]]:

@@ -211,7 +211,7 @@ def test_the_command_knows_the_method(capsys):
     from spikejax.cli import info
 
     info()
-    assert "auto, scan, associative" in capsys.readouterr().out
+    assert "auto, fused, scan, associative" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ STATE = CELL.init_state((2, 3))
         ({"state": (STATE,)}, r"`state` must have the structure"),
         ({"state": STATE, "steps": 5}, r"`xs` has a time axis and `steps` = 5 was given too: .* leave out one"),
         ({"xs": XS[0], "state": STATE}, r"`state`.v must have shape \(3,\) for inputs \(3,\), got \(2, 3\)"),
-        ({"method": "warp"}, r"`method` must be one of 'auto', 'scan'.*, got 'warp'"),
+        ({"method": "warp"}, r"`method` must be one of 'auto', 'fused', 'scan'.*, got 'warp'"),
         ({"method": None}, r"`method` must be one of .*, got None"),
         ({"chunk": 0}, r"`chunk` must be an integer from 1 to the 5 time steps, or None, got 0"),
         ({"chunk": -3}, r"`chunk` must be an integer from 1 .*, got -3"),

@@ -7,7 +7,7 @@ from tests.scan.networks import nested
 import spikejax as sx
 from spikejax.scan import METHODS, plan
 
-AUTO = "- method 'scan': step by step in one lax.scan, which serves every cell; 'associative' was no faster on CPU"
+AUTO = "- method 'auto': 'fused' for every cell in charge, fire and reset, 'scan' for all others"
 
 
 @pytest.mark.parametrize(
@@ -17,14 +17,14 @@ AUTO = "- method 'scan': step by step in one lax.scan, which serves every cell; 
             sx.LIF(),
             100,
             {},
-            "100 steps in 1 chunk(s) of at most 100; cells by method 'scan'\n"
+            "100 steps in 1 chunk(s) of at most 100; cells by method 'auto'\n"
             f"{AUTO}\n- chunk 100: one cell has no layers to interleave",
         ),
         (
             nested(),
             100,
             {},
-            "100 steps in 10 chunk(s) of at most 10; cells by method 'scan'\n"
+            "100 steps in 10 chunk(s) of at most 10; cells by method 'auto'\n"
             f"{AUTO}\n- chunk 10: one matrix product serves a whole chunk, and a chunk stays in the cache",
         ),
         (

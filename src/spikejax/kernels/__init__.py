@@ -1,5 +1,6 @@
 """Neurons over time as one differentiable op."""
 
-from spikejax.kernels.fused import fused_scan
+from spikejax.kernels.fused import fused, fused_scan
+from spikejax.kernels.template import why_not_fused
 
-__all__ = ["fused_scan"]
+__all__ = ["fused", "fused_scan", "why_not_fused"]

@@ -14,7 +14,7 @@ from jax.dtypes import float0
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import xla
 from spikejax.kernels.linear import linear_call
-from spikejax.kernels.template import emit, floats, has_gradient, input_at, steps_of, why_not_fused
+from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, why_not_fused, with_floats
 from spikejax.typing import Array, Cell, Sequence, State
 
 
@@ -24,80 +24,101 @@ class Fused(NamedTuple):
     Attributes:
         state: the last state.
         ys: outputs `[T, N, *]`.
-        hs: the charged states `[T, N, *]`, where asked for.
+        states: the states after each step `[T, N, *]`, where they were to be kept.
     """
 
     state: State
     ys: Array
-    hs: State | None
+    states: State | None
+
+
+Outs = tuple[State, Array, State | None]
+"""The last state, the outputs, and the charged states where these are kept."""
 
 
 @dataclass(frozen=True)
 class How:
-    """The static side of a fused run."""
+    """What is fixed when a fused run is traced.
+
+    Attributes:
+        structure: of `(cell, state, xs)`.
+        keep: whether the states after each step are put out.
+    """
 
     structure: Any
     keep: bool
 
 
 def fused_scan(cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
-    """A cell over time as one op, whose backward pass keeps the charged states h and nothing else.
+    """Runs a cell of the form charge, fire, reset over time as one op.
+
+        h[t] = charge(state[t-1], x[t])      s[t] = fire(h[t])      state[t] = reset(h[t], s[t])
+
+    For the backward pass it keeps the charged states h alone, from which all else follows; without a gradient it keeps
+    nothing. The values and gradients are those of a `lax.scan` over `cell.step`. Forward mode and `vmap` work too.
+
+    Args:
+        cell: the cell; its array fields, the state and the input have gradients.
+        state: as `cell.init_state` gives it.
+        xs: input `[T, N, *]`, or static.
+
+    Returns:
+        The last state, and the outputs `[T, N, *]`.
 
     Raises:
-        ValueError: `cell` is not in charge, fire and reset, or the input and the state differ in shape.
+        ValueError: `cell` is not of that form, or the input and the state differ in shape.
     """
     return fused(cell, state, xs, keep=False)[:2]
 
 
 def fused(cell: Cell, state: State, xs: Sequence, *, keep: bool) -> Fused:
-    """`fused_scan` that may keep the charged states: `hs`, `[T, N, *]`, where `keep`."""
+    """`fused_scan`, with the states after each step where `keep`."""
     reason = why_not_fused(cell)
-    if reason:
+    if reason or not isinstance(cell, ChargeFireReset):
         raise ValueError(f"`cell` has no fused kernel, because {reason}: use method='scan'")
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
-    _, y = jax.eval_shape(cell.step, state, input_at(xs, 0))  # refuses what a step refuses
+    _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, input_at(xs, 0)), cell, state, xs)
     leaves, structure = jax.tree.flatten((cell, state, xs))
-    out = _fused(How(structure, keep), leaves)
-    return out._replace(ys=out.ys.astype(y.dtype))
+    last, ys, hs = _fused(How(structure, keep), leaves)
+    return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _fused(how: How, leaves: list[Array]) -> Fused:
+def _fused(how: How, leaves: list[Array]) -> Outs:
     problem = how.structure.unflatten(leaves)
-    return _outputs(how, problem, xla.forward(*problem))
+    return _differentiable(how, problem)[0] if how.keep else (*xla.infer(*problem), None)
 
 
-def _outputs(how: How, problem: Any, hs: State) -> Fused:
-    cell, _, _ = problem
-    ys = jax.vmap(cell.fire)(hs)
-    last, _ = emit(cell, jax.tree.map(lambda a: a[-1], hs))
-    return Fused(last, ys, hs if how.keep else None)
-
-
-def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Fused, Fused]:
-    (leaves,), (tangents,) = primals, tangents
-    active = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
-    problem = how.structure.unflatten(leaves)
+def _differentiable(how: How, problem: Any) -> tuple[Outs, State]:
+    """What the op gives, by way of the charged states, and these."""
     hs = xla.forward(*problem)
-    out = _outputs(how, problem, hs)
+    return (*xla.outputs(problem[0], hs), hs if how.keep else None), hs
 
-    def push(residuals: Any, tangents: list[Array]) -> list[Array]:
+
+def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
+    (leaves,), (tangents,) = primals, tangents
+    tangents = [t for leaf, t in zip(leaves, tangents, strict=True) if has_gradient(leaf)]
+    active = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
+    out, hs = _differentiable(how, how.structure.unflatten(leaves))
+
+    def push(residuals: Any, tangents: Floats) -> Floats:
         leaves, _ = residuals
+        values = floats(leaves)
 
-        def step_by_step(values: list[Array]) -> list[Array]:
-            changed = dict(zip(active, values, strict=True))
-            given = [changed.get(i, leaf) for i, leaf in enumerate(leaves)]
+        def from_active(changed: Floats) -> Floats:
+            new = dict(zip(active, changed, strict=True))
+            given = with_floats(leaves, [new.get(i, value) for i, value in enumerate(values)])
             return floats(_step_by_step(how, *how.structure.unflatten(given)))
 
-        return jax.jvp(step_by_step, ([leaves[i] for i in active],), (tangents,))[1]
+        return jax.jvp(from_active, ([values[i] for i in active],), (tangents,))[1]
 
-    def pull(residuals: Any, cotangents: list[Array]) -> list[Array]:
+    def pull(residuals: Any, cotangents: Floats) -> Floats:
         leaves, hs = residuals
         cell, state, xs = how.structure.unflatten(leaves)
         count = len(floats(state))
-        given = xla.Cotangents(cotangents[:count], cotangents[count], cotangents[count + 1 :] if how.keep else None)
-        d_hs = xla.adjoint(cell, xs, hs, given)
-        found = jax.tree.leaves(xla.gather(cell, state, xs, hs, given, d_hs))
+        last, ys, of_hs = cotangents[:count], cotangents[count], cotangents[count + 1 :]
+        found = xla.backward(cell, state, xs, hs, xla.Cotangents(last, ys, of_hs if how.keep else None))
+        found = [g for part in found for g in part]
         return [found[i] for i in active]
 
     tangent = iter(linear_call(push, pull, (leaves, hs), [tangents[i] for i in active]))
@@ -107,8 +128,8 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Fused, Fused]:
 _fused.defjvp(_fused_jvp, symbolic_zeros=True)
 
 
-def _step_by_step(how: How, cell: ChargeFireReset, state: State, xs: Sequence) -> Fused:
-    """The same in one plain scan, which JAX differentiates in every mode."""
+def _step_by_step(how: How, cell: ChargeFireReset, state: State, xs: Sequence) -> Outs:
+    """The op as one plain scan, which JAX differentiates forward."""
 
     def step(state: State, t: Array) -> tuple[State, Any]:
         h = cell.charged(state, input_at(xs, t))
@@ -116,4 +137,4 @@ def _step_by_step(how: How, cell: ChargeFireReset, state: State, xs: Sequence) -
         return state, (s, h if how.keep else None)
 
     state, (ys, hs) = lax.scan(step, state, jnp.arange(steps_of(xs)))
-    return Fused(state, ys, hs)
+    return state, ys, hs

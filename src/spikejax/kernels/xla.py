@@ -1,9 +1,11 @@
-"""The XLA back end: loops whose carry is their only output, all else over the whole sequence at once.
+"""The XLA back end: loops over time that write no more than what is kept.
 
-XLA on CPU computes every further output of a loop body anew, so the forward loop puts out the charged states h alone,
-the backward loop their cotangents alone.
+XLA on CPU computes each output of a loop body on its own, so every further output costs nearly a further loop. Here
+the forward loop puts out the charged states h, the backward loop the cotangents of the input; both carry no more than
+what belongs to one step, in which parameters gather their gradients while it is in the cache.
 """
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -11,87 +13,97 @@ import jax.numpy as jnp
 from jax import lax
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.template import charge_all, emit, floats, input_at, steps_of, with_floats
-from spikejax.typing import Array, Sequence, State
+from spikejax.kernels.template import Floats, at, charge_back, emit, emit_back, floats, input_at, steps_of
+from spikejax.typing import Array, Sequence, State, Static
 
 
 class Cotangents(NamedTuple):
-    """Of what a run gives: of the floating-point leaves of the last state and of all h, and of the outputs."""
+    """Of what a run gives: of the last state, of the outputs, and of all h where they were kept."""
 
-    last: list[Array]
+    last: Floats
     ys: Array
-    hs: list[Array] | None
+    hs: Floats | None
+
+
+def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
+    """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
+
+    def body(t: int | Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+        h, ys = carry
+        h = cell.charged(emit(cell, h)[0], input_at(xs, t))
+        return h, _put(ys, t, cell.fire(h))
+
+    h = cell.charged(state, input_at(xs, 0))
+    s = cell.fire(h)
+    h, ys = lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(s, xs), 0, s)))
+    return emit(cell, h)[0], ys
 
 
 def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> State:
     """The charged states h of all steps, `[T, N, *]`."""
 
-    def body(h: State, t: Array) -> tuple[State, State]:
-        start = _first_or(t == 0, state, emit(cell, h)[0])
-        h = cell.charged(start, input_at(xs, t))
-        return h, h
+    def body(t: int | Array, carry: tuple[State, State]) -> tuple[State, State]:
+        h, hs = carry
+        h = cell.charged(emit(cell, h)[0], input_at(xs, t))
+        return h, _put(hs, t, h)
 
-    return lax.scan(body, state, jnp.arange(steps_of(xs)))[1]
+    h = cell.charged(state, input_at(xs, 0))
+    return lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(h, xs), 0, h)))[1]
 
 
-def adjoint(cell: ChargeFireReset, xs: Sequence, hs: State, cotangents: Cotangents) -> list[Array]:
-    """The cotangents of the floating-point leaves of every h, from the last step to the first.
+def outputs(cell: ChargeFireReset, hs: State) -> tuple[State, Array]:
+    """The last state and the outputs `[T, N, *]`, from the charged states."""
+    return emit(cell, jax.tree.map(lambda a: a[-1], hs))[0], jax.vmap(cell.fire)(hs)
 
-        dL/dh[t] = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t]),
-        dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1]
+
+def backward(
+    cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents
+) -> tuple[Floats, Floats, Floats]:
+    """The cotangents of the cell, of the state and of the input, from the last step to the first.
+
+    dL/dh[t]     = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t])
+    dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1],   dL/dx[t] = dh[t]/dx[t] dL/dh[t]
+
+    What parameters get, from every step, is summed in the loop.
     """
     last = steps_of(xs) - 1
 
-    def body(later: list[Array], inputs: Any) -> tuple[list[Array], list[Array]]:
-        t, h, g_y, g_h = inputs
-        pull_emit, start, s = _linearized_emit(cell, h)
-        x = input_at(xs, jnp.minimum(t + 1, last))
-        pull_charge = jax.vjp(lambda values: floats(cell.charged(with_floats(start, values), x)), floats(start))[1]
-        g_start = _first_or(t == last, cotangents.last, pull_charge(later)[0])
-        (g,) = pull_emit((g_start, g_y.astype(s.dtype)))
-        g = g if g_h is None else jax.tree.map(jnp.add, g, g_h)
-        return g, g
+    def through_emit(t: int | Array, g_state: Floats) -> tuple[Floats, Floats]:
+        g_cell, g_h = emit_back(cell, at(hs, t), g_state, at(cotangents.ys, t))
+        return g_cell, g_h if cotangents.hs is None else _add(g_h, at(cotangents.hs, t))
 
-    inputs = jnp.arange(last + 1), hs, cotangents.ys, cotangents.hs
-    return lax.scan(body, cotangents.last, inputs, reverse=True)[1]
+    def body(i: Array, carry: Any) -> Any:
+        t = last - i
+        g_cell, g_h, g_xs = carry
+        start, _ = emit(cell, at(hs, t - 1))
+        from_charge, g_state, g_x = charge_back(cell, start, input_at(xs, t), g_h)
+        from_emit, g_h = through_emit(t - 1, g_state)
+        return _add(g_cell, from_charge, from_emit), g_h, gather(g_xs, t, g_x)
 
-
-def _linearized_emit(cell: ChargeFireReset, h: State) -> tuple[Any, State, Array]:
-    """The transpose of `emit` at `h`, with the state and the output there."""
-
-    def of_floats(values: list[Array]) -> Any:
-        state, s = emit(cell, with_floats(h, values))
-        return (floats(state), s), (state, s)
-
-    _, pull, (state, s) = jax.vjp(of_floats, floats(h), has_aux=True)
-    return pull, state, s
+    gather = _sum if isinstance(xs, Static) else _put
+    carry = *through_emit(last, cotangents.last), jax.tree.map(jnp.zeros_like, floats(xs))
+    g_cell, g_h, g_xs = lax.fori_loop(0, last, body, carry)
+    from_charge, g_state, g_x = charge_back(cell, state, input_at(xs, 0), g_h)
+    return _add(g_cell, from_charge), g_state, gather(g_xs, 0, g_x)
 
 
-def gather(
-    cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents, d_hs: list[Array]
-) -> tuple[Any, State, Sequence]:
-    """The cotangents of cell, state and input, from those of every h: over the whole sequence at once."""
-
-    def whole(cell: ChargeFireReset, xs: Sequence) -> Any:
-        after, ys = jax.vmap(lambda h: emit(cell, h))(hs)
-        starts = jax.tree.map(_delayed, state, after)
-        return floats(charge_all(cell, starts, xs)), floats(jax.tree.map(lambda a: a[-1], after)), ys
-
-    ys_dtype = jax.eval_shape(whole, cell, xs)[2].dtype
-    g_cell, g_xs = jax.vjp(whole, cell, xs)[1]((d_hs, cotangents.last, cotangents.ys.astype(ys_dtype)))
-    pull_first = jax.vjp(lambda state: floats(cell.charged(state, input_at(xs, 0))), state)[1]
-    (g_state,) = pull_first([a[0] for a in d_hs])
-    return g_cell, g_state, g_xs
+def _room(step: Any, xs: Sequence) -> Any:
+    """Arrays `[T, *]` for what is `[*]` in one step."""
+    return jax.tree.map(lambda a: jnp.broadcast_to(_zero(a), (steps_of(xs), *a.shape)), step)
 
 
-def _first_or(first: Array, a: Any, b: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(first, a, b), a, b)
+def _zero(a: Array) -> Array:
+    """Anything of the kind of `a`: random keys have no zero."""
+    return jnp.zeros((), a.dtype) if jnp.issubdtype(a.dtype, jnp.number) else a
 
 
-def _delayed(initial: Array, after: Array) -> Array:
-    """The states before each step, `[T, N, *]`, from those after it and the very first."""
-    if not jnp.issubdtype(after.dtype, jnp.number):  # random keys cannot be padded
-        return jnp.concatenate((initial[None], after[:-1]))
-    before = lax.pad(after, jnp.zeros((), after.dtype), [(1, -1, 0)] + [(0, 0, 0)] * initial.ndim)
-    first = jnp.arange(after.shape[0]).reshape(-1, *(1,) * initial.ndim) == 0
-    return jnp.where(first, initial, before)
+def _put(sequence: Any, t: int | Array, step: Any) -> Any:
+    return jax.tree.map(lambda b, a: lax.dynamic_update_index_in_dim(b, a, t, 0), sequence, step)
+
+
+def _sum(total: Any, t: int | Array, step: Any) -> Any:
+    return _add(total, step)
+
+
+def _add(*trees: Floats) -> Floats:
+    return [reduce(jnp.add, leaves) for leaves in zip(*trees, strict=True)]

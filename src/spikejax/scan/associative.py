@@ -53,12 +53,17 @@ def check_linear(cell: Cell, path: tuple[int, ...]) -> LinearCell:
     """`cell`, where it is linear; else raises `ValueError`."""
     if isinstance(cell, LinearCell):
         return cell
-    name = f"layer {'.'.join(map(str, path))} ({type(cell).__name__})" if path else type(cell).__name__
     raise ValueError(
-        f"`method` 'associative' needs cells whose state is linear in the one before, and {name} declares no "
-        f"`coefficients`, as a neuron that resets after a spike cannot: use method='scan', or a neuron without reset "
-        f"such as LinearLIF"
+        f"`method` 'associative' needs cells whose state is linear in the one before, and {name_of(cell, path)} "
+        f"declares no `coefficients`, as a neuron that resets after a spike cannot: use method='scan', or a neuron "
+        f"without reset such as LinearLIF"
     )
+
+
+def name_of(cell: Cell, path: tuple[int, ...]) -> str:
+    """What an error calls a cell."""
+    kind = type(cell).__name__
+    return f"layer {'.'.join(map(str, path))} ({kind})" if path else kind
 
 
 def _after(first: tuple[State, State], second: tuple[State, State]) -> tuple[State, State]:

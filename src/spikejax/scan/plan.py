@@ -5,7 +5,7 @@ from math import ceil, isqrt
 
 from spikejax.typing import Cell, Network, WholeSequenceCell
 
-METHODS = ("auto", "scan", "associative")
+METHODS = ("auto", "fused", "scan", "associative")
 
 NETWORK_CHUNK = 10
 """Time steps a network computes layer by layer at once, where nothing asks for another number."""
@@ -57,10 +57,7 @@ def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = Fals
         raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     reasons = []
     if method == "auto":
-        method = "scan"
-        reasons.append(
-            "method 'scan': step by step in one lax.scan, which serves every cell; 'associative' was no faster on CPU"
-        )
+        reasons.append("method 'auto': 'fused' for every cell in charge, fire and reset, 'scan' for all others")
     if chunk is None:
         chunk, reason = _choose_chunk(cell, steps, remat)
         reasons.append(f"chunk {chunk}: {reason}")

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.scan.associative import check_linear, scan_linear
+from spikejax.kernels import fused, why_not_fused
+from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static, WholeSequenceCell
 
 KINDS = {"membrane": "v"}
@@ -46,6 +47,9 @@ class Walk:
         elif self.method == "associative" and not parallel:
             state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
             kept = {name: getattr(states, field) for name, field in wanted.items() if field}
+        elif _takes_fused(cell, self.method, path):
+            left = None if self.lengths is None else self.lengths - self.start
+            state, ys, kept = _at_once(cell, state, xs, alive, left, wanted)
         else:
             state, ys, kept = _step_by_step(cell, state, xs, alive, wanted)
         self.records |= kept | {name: ys for name, field in wanted.items() if not field}
@@ -94,6 +98,45 @@ def _step_by_step(
     else:
         state, (ys, kept) = lax.scan(step, state, inputs, length=count)
     return state, ys, kept
+
+
+def _at_once(
+    cell: Cell, state: State, xs: Sequence, alive: Array | None, left: Array | None, wanted: dict[str, str]
+) -> tuple[State, Array, dict[str, Any]]:
+    """As `_step_by_step`, by the fused kernel; `left` `[N]` steps of each sequence are still to go."""
+    xs = xs if alive is None else _silence(xs, alive)
+    last, ys, states = fused(cell, state, xs, keep=left is not None or any(wanted.values()))
+    if left is not None:
+        last = _last_alive(left, state, states, last)
+    return last, ys, {name: getattr(states, field) for name, field in wanted.items() if field}
+
+
+def _takes_fused(cell: Cell, method: str, path: tuple[int, ...]) -> bool:
+    """Whether `cell` goes through the fused kernel; raises `ValueError` where it has to and cannot."""
+    reason = why_not_fused(cell)
+    if reason and method == "fused":
+        raise ValueError(
+            f"`method` 'fused' needs cells in charge, fire and reset, and {name_of(cell, path)} has no fused kernel: "
+            f"{reason}; use method='auto' to run such cells step by step"
+        )
+    return method in ("auto", "fused") and not reason
+
+
+def _last_alive(left: Array, first: State, states: State, last: State) -> State:
+    """The state of each sequence after the last of the `left` `[N]` steps that it has still to go.
+
+    `states` `[T, N, *]` are those after each step; leaves without a batch axis are those of `last`.
+    """
+    batch = left.shape[0]
+
+    def choose(first: Array, states: Array, last: Array) -> Array:
+        if last.ndim == 0 or last.shape[0] != batch:
+            return last
+        index = jnp.clip(left, 1, states.shape[0]) - 1
+        began = (left > 0).reshape(-1, *(1,) * (last.ndim - 1))
+        return jnp.where(began, states[index, jnp.arange(batch)], first)
+
+    return jax.tree.map(choose, first, states, last)
 
 
 def _freeze(alive: Array, new: State, old: State) -> State:
