@@ -24,6 +24,8 @@ NAN, INF = float("nan"), float("inf")
             lambda: sx.ParametricLIF(init_tau=np.array([3.0, 1.0])),
             r"`init_tau` must be > 1, got values from 1.0",
         ),
+        (lambda: sx.ParametricLIF(w=NAN), r"`w` must be finite, got nan"),
+        (lambda: sx.KLIF(k=INF), r"`k` must be finite, got inf"),
         (lambda: sx.IF(v_threshold=NAN), r"`v_threshold` must be finite, got nan"),
         (lambda: sx.IF(v_threshold=INF), r"`v_threshold` must be finite, got inf"),
         (
@@ -82,6 +84,9 @@ def test_values_out_of_range_are_refused(build, message):
     [
         (lambda: sx.LIF(tau=[2.0, 3.0]), r"`tau` must be a number or an array, got list .*use jnp.array"),
         (lambda: sx.LIF(tau=(2.0, 3.0)), r"`tau` must be a number or an array, got tuple .*use jnp.array"),
+        (lambda: sx.ParametricLIF(w=[1.0, 2.0]), r"`w` must be a number or an array, got list"),
+        (lambda: sx.ParametricLIF(w="1"), r"`w` must be a number or an array, got str '1'"),
+        (lambda: sx.KLIF(k=[1.0, 2.0]), r"`k` must be a number or an array, got list"),
         (lambda: sx.LIF(tau="2"), r"`tau` must be a number or an array, got str '2'"),
         (lambda: sx.IF(surrogate=sx.surrogate.ATan), r"`surrogate` must be an object such as"),
         (lambda: sx.IF(surrogate=None), r"`surrogate` must be an object such as"),

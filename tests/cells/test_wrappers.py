@@ -182,6 +182,14 @@ def test_states_and_copies(cell):
     assert repr(cell).startswith(f"{type(cell).__name__}(cell={type(cell.cell).__name__}(")
 
 
+@pytest.mark.parametrize("wrap", [lambda cell: sx.Refractory(cell, 2), sx.Stochastic], ids=["Refractory", "Stochastic"])
+def test_what_a_neuron_has_a_step_is_not_taken_for_one_a_neuron(wrap):
+    one, rows = wrap(sx.GatedLIF(conduct=0.3)), wrap(sx.GatedLIF(conduct=jnp.full((T, FEATURES), 0.3)))
+    np.testing.assert_array_equal(run(rows, XS, start(rows))[1], run(one, XS, start(one))[1])
+    with pytest.raises(ValueError, match=r"`cell.conduct` has shape \(3,\), which does not broadcast"):
+        start(wrap(sx.GatedLIF(conduct=jnp.zeros((T, 3)))))
+
+
 def test_constants_make_it_hashable():
     cell = sx.Refractory(sx.Stochastic(sx.LIF()), 2)
     assert hash(cell) == hash(sx.Refractory(sx.Stochastic(sx.LIF()), 2))
