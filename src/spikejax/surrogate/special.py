@@ -114,7 +114,7 @@ class FakeNumericalGradient(SurrogateFunction):
 
         derivative(u) = min((2 Theta(u) - 1) / u, alpha) = min(1 / |u|, alpha)
 
-    It has no primitive.
+    It has no primitive: it stands for the step itself, not for a smooth one.
 
     Args:
         alpha: largest slope, > 0.
