@@ -159,17 +159,19 @@ PRINTED = 16
 
 
 def _show(value: Any) -> str:
-    if not isinstance(value, jax.Array):
+    if not isinstance(value, (jax.Array, jax.ShapeDtypeStruct)):
         return _digits(np.asarray(value)) if isinstance(value, float) else repr(value)
-    if isinstance(value, Tracer) or not 0 < value.size <= PRINTED or not _can_be_read(value):
+    if not _can_be_read(value):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
     dtype = "" if value.dtype == jnp.float32 else f", jnp.{value.dtype}"
     return f"jnp.array({_digits(np.asarray(value))}{dtype})"
 
 
-def _can_be_read(value: jax.Array) -> bool:
-    plain = not jnp.issubdtype(value.dtype, jax.dtypes.extended)
-    return plain and value.is_fully_addressable and not value.is_deleted()
+def _can_be_read(value: Any) -> bool:
+    abstract = isinstance(value, (Tracer, jax.ShapeDtypeStruct))
+    if abstract or jnp.issubdtype(value.dtype, jax.dtypes.extended) or not 0 < value.size <= PRINTED:
+        return False
+    return value.is_fully_addressable and not value.is_deleted()
 
 
 def _digits(a: np.ndarray) -> str:

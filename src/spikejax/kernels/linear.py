@@ -12,9 +12,7 @@ _linear = Primitive("spikejax_linear")
 _linear.multiple_results = True
 
 
-def linear_call(
-    push: Callable[[Any, Any], Any], pull: Callable[[Any, Any], Any], residuals: Any, tangents: Any
-) -> Any:
+def linear_call(push: Callable[[Any, Any], Any], pull: Callable[[Any, Any], Any], residuals: Any, tangents: Any) -> Any:
     """`push(residuals, tangents)`, linear in `tangents`, whose transpose is `pull(residuals, cotangents)`.
 
     As `jax.custom_derivatives.linear_call`, but `vmap` and further derivatives go through it too. In a

@@ -37,8 +37,8 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> State:
 def adjoint(cell: ChargeFireReset, xs: Sequence, hs: State, cotangents: Cotangents) -> list[Array]:
     """The cotangents of the floating-point leaves of every h, from the last step to the first.
 
-        dL/dh[t] = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t]),
-        dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1]
+    dL/dh[t] = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t]),
+    dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1]
     """
     last = steps_of(xs) - 1
 
