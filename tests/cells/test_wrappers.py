@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tests.cells.runs import QUICK
 from tests.cells.wrapping import (
     BATCH,
     FEATURES,
@@ -98,7 +99,7 @@ WRAPPED = {
 each_wrapped = pytest.mark.parametrize("cell", WRAPPED.values(), ids=WRAPPED)
 
 
-@partial(jax.jit, static_argnames=("chunk", "remat"))
+@partial(jax.jit, static_argnames=("chunk", "remat"), compiler_options=QUICK)
 def outcome(cell, xs, state, **how):
     """Outputs and last membrane; gradients in the cell's arrays, the input and the first membrane."""
     inner = state.cell.cell if hasattr(state.cell, "cell") else state.cell
@@ -141,9 +142,10 @@ def test_a_sequence_ends_at_its_length():
 @pytest.mark.parametrize("name", ["Refractory-a-neuron", "Stochastic-Refractory"])
 def test_transformations_keep_the_result(name):
     cell = WRAPPED[name]
+    compiled = partial(jax.jit, compiler_options=QUICK)
     last, want = run(cell, XS, start(cell))
-    np.testing.assert_array_equal(jax.checkpoint(run)(cell, XS, start(cell))[1], want)
-    many = jax.vmap(run, in_axes=(None, 0, None))(cell, jnp.stack((XS, 0 * XS)), start(cell))
+    np.testing.assert_array_equal(compiled(jax.checkpoint(sx.run))(cell, XS, start(cell))[1], want)
+    many = compiled(jax.vmap(sx.run, in_axes=(None, 0, None)))(cell, jnp.stack((XS, 0 * XS)), start(cell))
     np.testing.assert_array_equal(many[1][0], want)
     close(many[0].v[0], last.v)
 
