@@ -101,6 +101,8 @@ def test_integers_become_parameters_and_flags_do_not():
     cell = LIF(tau=np.array([2, 3]))
     assert cell.tau.dtype == jnp.float32
     assert jax.jit(lambda tau: LIF(tau=tau).tau)(jnp.array([2, 3])).dtype == jnp.float32
+    assert ParametricLIF(w=1).w.dtype == ParametricLIF(w=np.array([1])).w.dtype == jnp.float32
+    assert ParametricLIF(w=jnp.array(0.5, jnp.bfloat16)).w.dtype == jnp.bfloat16
     for flag in (jnp.array(True), np.array([True, False])):
         with pytest.raises(TypeError, match=r"`decay_input` must not be an array of booleans.*give True or False"):
             LIF(decay_input=flag)
