@@ -35,12 +35,15 @@ constant = pytest.mark.parametrize("struct", CONSTANT, ids=repr)
 arrays = pytest.mark.parametrize("struct", ARRAYS, ids=repr)
 
 
+@both
+def test_repr_evaluates_back(struct):
+    assert eval(repr(struct)) == struct
+
+
 @constant
-def test_constants_are_no_leaves_and_repr_evaluates_back(struct):
+def test_constants_are_no_leaves_and_hashable(struct):
     assert jax.tree.leaves(struct) == []
-    again = eval(repr(struct))
-    assert again == struct
-    assert hash(again) == hash(struct)
+    assert hash(eval(repr(struct))) == hash(struct)
 
 
 @arrays
@@ -51,9 +54,58 @@ def test_arrays_are_leaves_and_not_hashable(struct):
         hash(struct)
 
 
-def test_repr_shows_dtype_and_shape_of_arrays():
-    assert "tau=float32[2]" in repr(LIF(tau=jnp.array([2.0, 3.0])))
-    assert "w=float32[]" in repr(ParametricLIF())
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (jnp.array([2.0, 3.0]), "jnp.array([2.0, 3.0])"),
+        (jnp.array([[0.1, 1 / 3], [1e-20, -0.0]]), "jnp.array([[0.1, 0.33333334], [1e-20, -0.0]])"),
+        (jnp.array(1 / 3, jnp.bfloat16), "jnp.array(0.334, jnp.bfloat16)"),
+        (jnp.array(65504, jnp.float16), "jnp.array(65500.0, jnp.float16)"),
+        (jnp.array([jnp.inf, -jnp.inf, 2.0]), "jnp.array([float('inf'), float('-inf'), 2.0])"),
+        (np.float32(0.1), "0.10000000149011612"),
+        (float("inf"), "float('inf')"),
+        (np.arange(2), "jnp.array([0.0, 1.0])"),
+        (jnp.zeros((4, 4)), f"jnp.array([{', '.join(['[0.0, 0.0, 0.0, 0.0]'] * 4)}])"),
+    ],
+    ids=str,
+)
+def test_small_arrays_print_as_what_makes_them(array, text):
+    class Holder(Struct):
+        value: jax.Array | float
+
+    assert repr(Holder(array)) == f"Holder(value={text})"
+    again = eval(repr(Holder(array)), {"Holder": Holder, "jnp": jnp})
+    assert again == Holder(array)
+    assert not isinstance(array, jax.Array) or again.value.dtype == array.dtype
+
+
+def test_other_arrays_print_as_dtype_and_shape():
+    def show(value):
+        return repr(LIF(tau=2.0 + value)).split("(tau=")[1].split(", decay")[0]
+
+    shown = []
+    jax.jit(lambda value: shown.append(show(value)))(jnp.ones(3))
+    assert shown == ["float32[3]"]
+    assert (show(jnp.ones(17)), show(jnp.ones((0, 2)))) == ("float32[17]", "float32[0,2]")
+    deleted = LIF(tau=jnp.full(2, 2.0))
+    deleted.tau.delete()
+    assert "tau=float32[2]" in repr(deleted)
+
+    class Holder(Struct):
+        key: jax.Array
+
+    assert repr(Holder(jax.random.key(0))) == "Holder(key=key<fry>[])"
+
+
+def test_integers_become_parameters_and_flags_do_not():
+    cell = LIF(tau=np.array([2, 3]))
+    assert cell.tau.dtype == jnp.float32
+    assert jax.jit(lambda tau: LIF(tau=tau).tau)(jnp.array([2, 3])).dtype == jnp.float32
+    assert ParametricLIF(w=1).w.dtype == ParametricLIF(w=np.array([1])).w.dtype == jnp.float32
+    assert ParametricLIF(w=jnp.array(0.5, jnp.bfloat16)).w.dtype == jnp.bfloat16
+    for flag in (jnp.array(True), np.array([True, False])):
+        with pytest.raises(TypeError, match=r"`decay_input` must not be an array of booleans.*give True or False"):
+            LIF(decay_input=flag)
 
 
 @both

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.documented import check_documented
 
 import spikejax as sx
 from spikejax.surrogate import (
@@ -76,9 +77,35 @@ def slope(surrogate, u):
     return jax.grad(lambda u: surrogate(u).sum())(u)
 
 
+PUBLIC = {getattr(sx.surrogate, name) for name in sx.surrogate.__all__} - {SurrogateFunction, heaviside, by_name}
+
+
 def test_every_public_surrogate_is_tested():
-    public = {getattr(sx.surrogate, name) for name in sx.surrogate.__all__} - {SurrogateFunction, heaviside, by_name}
-    assert {type(s) for s in SURROGATES} == public
+    assert {type(s) for s in SURROGATES} == PUBLIC
+
+
+@pytest.mark.parametrize("kind", sorted(PUBLIC, key=lambda kind: kind.__name__))
+def test_every_surrogate_is_documented(kind):
+    check_documented(kind, "surrogates.md")
+    assert "        derivative(u) " in kind.__doc__
+    assert ("        primitive(u) " in kind.__doc__) == (kind is not FakeNumericalGradient)
+
+
+@every
+def test_shape_parameters_may_be_arrays(surrogate):
+    """One a neuron: each is what it would be alone, and is trained through the primitive."""
+    u = jnp.asarray(np.stack((GRID, GRID), 1), jnp.float32)
+    names = [name for name, value in vars(surrogate).items() if isinstance(value, float)]
+    alone = [surrogate.replace(**{name: by * getattr(surrogate, name) for name in names}) for by in (1.0, 1.3)]
+    both = surrogate.replace(**{name: jnp.array([getattr(one, name) for one in alone]) for name in names})
+    smooth = [surrogate.primitive] if surrogate in WITH_PRIMITIVE else []
+    for name in (f.__name__ for f in (surrogate.derivative, *smooth)):
+        want = jnp.stack([getattr(one, name)(u[:, i]) for i, one in enumerate(alone)], 1)
+        np.testing.assert_allclose(getattr(both, name)(u), want, rtol=2e-6, atol=2e-7)
+    assert eval(repr(both), vars(sx.surrogate) | {"jnp": jnp}) == both
+    if smooth:
+        grads = jax.grad(lambda surrogate: jnp.sum(jnp.exp(u) * surrogate(u)))(both.replace(spiking=False))
+        assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(grads))
 
 
 @with_primitive
@@ -166,11 +193,20 @@ def test_by_name_knows_every_public_surrogate():
         (lambda: sx.surrogate.SquarewaveFourierSeries(period=0.0), "`period` must be > 0, got 0.0"),
         (lambda: sx.surrogate.Triangle(gamma=0.0), "`gamma` must be > 0, got 0.0"),
         (lambda: S2NN(beta=0.0), "`beta` must be > 0, got 0.0"),
+        (lambda: sx.surrogate.LeakyKReLU(k=float("nan")), "`k` must be finite, got nan"),
+        (lambda: sx.surrogate.LogTailedReLU(float("inf")), "`alpha` must be finite, got inf"),
+        (lambda: MultiLevelSpikeCount(max_count=True), "`max_count` must be an integer >= 1, got True"),
     ],
 )
 def test_shape_parameters_out_of_range(build, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         build()
+
+
+@pytest.mark.parametrize("window", [(1.0,), (0.0, 1.0, 2.0), 2.0])
+def test_a_window_is_a_pair(window):
+    with pytest.raises(TypeError, match=r"`window` must be a pair \(lowest, highest\)"):
+        MultiLevelSpikeCount(window=window)
 
 
 @every

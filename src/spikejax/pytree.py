@@ -21,7 +21,12 @@ class Struct:
     is static: compiled in, part of equality and hash. A field given as an array is a leaf: it can be
     differentiated, vmapped, and hold one value a neuron. A field that is itself a `Struct` is a subtree.
     Which fields are leaves is decided when the object is built and carried along, because JAX rebuilds
-    pytrees with placeholder leaves.
+    pytrees with placeholder leaves. An array of integers becomes one of floating-point numbers, of which there are
+    gradients; a flag is always static.
+
+    `repr` evaluates back, given `jax.numpy as jnp` and the class: concrete arrays of up to 16 elements print with the
+    fewest digits that give them again, as `LIF(tau=jnp.array([2.0, 3.0]))`. Larger arrays, tracers and random keys
+    print as dtype and shape, `float32[128]`.
     """
 
     def __init_subclass__(cls, kw_only: bool = False, **kwargs: Any) -> None:
@@ -35,8 +40,8 @@ class Struct:
         for name, value in _items(self):
             if isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
-            elif isinstance(value, np.ndarray):
-                object.__setattr__(self, name, jnp.asarray(value))
+            elif isinstance(value, ARRAYS):
+                object.__setattr__(self, name, _as_leaf(name, value))
             elif not isinstance(value, (jax.Array, Struct)) and getattr(value, "__hash__", None) is None:
                 raise TypeError(
                     f"`{name}` must be a number or an array, got {type(value).__name__} {value!r}: "
@@ -48,6 +53,15 @@ class Struct:
 
     def validate(self) -> None:
         """Checks the fields; called once, when the object is built. Subclasses extend it."""
+
+    def feature_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array by its name, as far as it is aligned to the last axes of the input."""
+        found: dict[str, tuple[int, ...]] = {}
+        for name in self._leaves:  # pyright: ignore[reportAttributeAccessIssue]
+            value = getattr(self, name)
+            own = value.feature_shapes() if isinstance(value, Struct) else {"": np.shape(value)}
+            found |= {".".join(filter(None, (name, inner))): shape for inner, shape in own.items()}
+        return found
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new object."""
@@ -75,6 +89,13 @@ class Struct:
         return f"{type(self).__name__}({shown})"
 
 
+def make_parameter(struct: Struct, name: str, remedy: str | None = None) -> None:
+    """Makes an array of a field that is always learnt; raises as `check` does unless it is finite."""
+    value = getattr(struct, name)
+    check(name, value, np.isfinite, "finite", remedy)
+    object.__setattr__(struct, name, jnp.asarray(value, jnp.result_type(float, value)))
+
+
 def check(name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None) -> None:
     """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked.
 
@@ -88,7 +109,13 @@ def check(name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str,
             f"it a parameter"
         )
     array = np.asarray(value, np.float64)
-    if not np.all(holds(array)):
+    try:
+        good = np.all(holds(array))
+    except ValueError as error:  # compared with another parameter
+        raise ValueError(
+            f"`{name}` of shape {array.shape} must be {limit}, but their shapes differ: {error}"
+        ) from error
+    if not good:
         advice = f": {remedy}" if remedy else ""
         got = repr(value) if array.ndim == 0 else f"values from {array.min()} to {array.max()}"
         raise ValueError(f"`{name}` must be {limit}, got {got}{advice}")
@@ -121,7 +148,39 @@ def _same_array(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and a.dtype == b.dtype and bool(np.array_equal(a, b))
 
 
+def _as_leaf(name: str, value: Any) -> jax.Array:
+    if value.dtype == bool:
+        raise TypeError(f"`{name}` must not be an array of booleans, because a flag is a constant: give True or False")
+    return jnp.asarray(value, jnp.result_type(float) if jnp.issubdtype(value.dtype, jnp.integer) else None)
+
+
+PRINTED = 16
+"""Arrays of more elements print as dtype and shape."""
+
+
 def _show(value: Any) -> str:
-    if isinstance(value, jax.Array):
+    if not isinstance(value, (jax.Array, jax.ShapeDtypeStruct)):
+        return _digits(np.asarray(value)) if isinstance(value, float) else repr(value)
+    if not _can_be_read(value):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    return repr(value)
+    dtype = "" if value.dtype == jnp.float32 else f", jnp.{value.dtype}"
+    return f"jnp.array({_digits(np.asarray(value))}{dtype})"
+
+
+def _can_be_read(value: Any) -> bool:
+    abstract = isinstance(value, (Tracer, jax.ShapeDtypeStruct))
+    if abstract or jnp.issubdtype(value.dtype, jax.dtypes.extended) or not 0 < value.size <= PRINTED:
+        return False
+    return value.is_fully_addressable and not value.is_deleted()
+
+
+def _digits(a: np.ndarray) -> str:
+    """The fewest digits that give every element again, in nested lists."""
+    if a.ndim:
+        return f"[{', '.join(map(_digits, a))}]"
+    exact = float(a)
+    if not np.isfinite(exact):
+        return f"float('{exact}')"
+    candidates = (float(f"{exact:.{digits}g}") for digits in range(1, 18))
+    with np.errstate(over="ignore"):  # of the largest numbers, rounded up
+        return repr(next(number for number in candidates if a.dtype.type(number) == a))

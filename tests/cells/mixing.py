@@ -1,6 +1,7 @@
 """The parallel neurons that are tested, their inputs, and their equations in NumPy, float64."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import spikejax as sx
 
 T, BATCH, FEATURES, K = 7, 2, 4, 3
 KEY = jax.random.key(1)
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
 
 
 def inputs(steps=T):
@@ -46,6 +48,18 @@ def cells():
 
 
 each_cell = pytest.mark.parametrize("cell", cells(), ids=lambda cell: type(cell).__name__)
+
+
+def golden_cells():
+    """The cells of the golden entries, by name: see tests/golden/README.md."""
+    given = {"T": 10, "weight": GOLDEN["neuron/PSN/w"]}
+    masked = {"k": 3, "v_threshold": jnp.full(10, 0.3)} | given
+    return {
+        "PSN": sx.PSN(v_threshold=jnp.full((10, 1), 0.3), **given),
+        "MaskedPSN_k3_lambda1": sx.MaskedPSN(**masked),
+        "MaskedPSN_k3_lambda0.4": sx.MaskedPSN(masking=0.4, **masked),
+        "SlidingPSN_k3_expinit": sx.SlidingPSN(k=3),
+    }
 
 
 def loop(kind, xs, v_threshold):

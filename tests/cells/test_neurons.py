@@ -24,6 +24,8 @@ NAN, INF = float("nan"), float("inf")
             lambda: sx.ParametricLIF(init_tau=np.array([3.0, 1.0])),
             r"`init_tau` must be > 1, got values from 1.0",
         ),
+        (lambda: sx.ParametricLIF(w=NAN), r"`w` must be finite, got nan"),
+        (lambda: sx.KLIF(k=INF), r"`k` must be finite, got inf"),
         (lambda: sx.IF(v_threshold=NAN), r"`v_threshold` must be finite, got nan"),
         (lambda: sx.IF(v_threshold=INF), r"`v_threshold` must be finite, got inf"),
         (
@@ -33,6 +35,10 @@ NAN, INF = float("nan"), float("inf")
         (lambda: sx.IF(v_reset=1.0), r"`v_reset` must be < v_threshold = 1.0, got 1.0"),
         (lambda: sx.IF(v_threshold=-1.0), r"`v_reset` must be < v_threshold = -1.0, got 0.0"),
         (lambda: sx.IF(v_threshold=jnp.array([1.0, -1.0])), r"`v_reset` must be < v_threshold = .*, got 0.0"),
+        (
+            lambda: sx.IF(v_threshold=np.ones(3), v_reset=jnp.zeros(2)),
+            r"`v_reset` of shape \(2,\) must be < v_threshold = .*, but their shapes differ",
+        ),
         (lambda: sx.QIF(tau=1.0), r"`tau` must be > 1, got 1.0"),
         (lambda: sx.QIF(a0=0.0), r"`a0` must be > 0 and finite, got 0.0"),
         (lambda: sx.QIF(v_c=NAN), r"`v_c` must be finite, got nan"),
@@ -82,6 +88,9 @@ def test_values_out_of_range_are_refused(build, message):
     [
         (lambda: sx.LIF(tau=[2.0, 3.0]), r"`tau` must be a number or an array, got list .*use jnp.array"),
         (lambda: sx.LIF(tau=(2.0, 3.0)), r"`tau` must be a number or an array, got tuple .*use jnp.array"),
+        (lambda: sx.ParametricLIF(w=[1.0, 2.0]), r"`w` must be a number or an array, got list"),
+        (lambda: sx.ParametricLIF(w="1"), r"`w` must be a number or an array, got str '1'"),
+        (lambda: sx.KLIF(k=[1.0, 2.0]), r"`k` must be a number or an array, got list"),
         (lambda: sx.LIF(tau="2"), r"`tau` must be a number or an array, got str '2'"),
         (lambda: sx.IF(surrogate=sx.surrogate.ATan), r"`surrogate` must be an object such as"),
         (lambda: sx.IF(surrogate=None), r"`surrogate` must be an object such as"),

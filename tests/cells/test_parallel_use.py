@@ -92,9 +92,14 @@ def test_a_psn_of_one_step_steps():
             lambda: sx.SlidingPSN(k=3, weight=jnp.ones(2)),
             r"`weight` must have k = 3 as its first axis, got shape \(2,\)",
         ),
-        (lambda: build("PSN", jnp.ones((T, 5))).init_state((2, 4)), r"`v_threshold` has feature axes \(5,\), which do"),
-        (lambda: sx.SlidingPSN(k=2, weight=jnp.ones((2, 5))).init_state((2, 4)), r"`weight` has feature axes \(5,\)"),
-        (lambda: sx.SlidingPSN(k=2, v_threshold=jnp.ones(5)).init_state((2, 4)), r"`v_threshold` has feature axes"),
+        (lambda: build("PSN", jnp.ones((T, 5))).init_state((2, 4)), r"`v_threshold` has shape \(5,\), which does"),
+        (lambda: sx.SlidingPSN(k=2, weight=jnp.ones((2, 5))).init_state((2, 4)), r"`weight` has shape \(5,\)"),
+        (lambda: sx.SlidingPSN(k=2, v_threshold=jnp.ones(5)).init_state((2, 4)), r"`v_threshold` has shape \(5,\)"),
+        (
+            lambda: build("PSN", surrogate=sx.surrogate.ATan(jnp.ones(5))).init_state((2, 4)),
+            r"`surrogate.alpha` has shape \(5,\), which does not broadcast",
+        ),
+        (lambda: sx.PSN(T=2, weight=jnp.full((2, 2), jnp.nan)), r"`weight` must be finite, got values from nan"),
         (
             lambda: sx.SlidingPSN(k=2).step(sx.SlidingPSN(k=2).init_state((2, 4)), jnp.ones((3, 4))),
             r"`x` has shape \(3, 4\), but the state was made for \(2, 4\): use init_state\(\(3, 4\)\)",

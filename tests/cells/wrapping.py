@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.cells.runs import QUICK
 
 import spikejax as sx
 
@@ -45,7 +46,7 @@ def inputs():
 XS = inputs().astype(np.float32)
 
 
-@partial(jax.jit, static_argnames=("chunk", "remat", "method", "record"))
+@partial(jax.jit, static_argnames=("chunk", "remat", "method", "record"), compiler_options=QUICK)
 def run(cell, xs, state, **how):
     return sx.run(cell, xs, state, **how)
 

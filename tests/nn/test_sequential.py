@@ -244,3 +244,14 @@ def test_a_container_without_propagate_says_so():
 
     with pytest.raises(NotImplementedError, match=r"Bare must define `propagate"):
         Bare().propagate((), XS, None)
+
+
+def test_a_network_prints_its_cells():
+    def build():
+        return sx.nn.Sequential(sx.LIF(tau=jnp.array([1.5, 2.0])))
+
+    assert "cell=LIF(tau=jnp.array([1.5, 2.0]), decay_input=True" in repr(build())
+    assert "cell=LIF(tau=float32[2], decay_input=True" in repr(nnx.eval_shape(build))
+    shown = []
+    nnx.jit(lambda net: shown.append(repr(net)))(build())
+    assert "cell=LIF(tau=float32[2], decay_input=True" in shown[0]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from spikejax.cells.base import check_broadcast
 from spikejax.cells.leaky import check_tau
 from spikejax.cells.nonlinear import RestingNeuron, check_positive, first_membrane, upstroke
 from spikejax.pytree import check
@@ -61,7 +62,7 @@ class AdaptiveNeuron(RestingNeuron):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset; `w` at `w_rest`."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         w = jnp.broadcast_to(jnp.asarray(self.w_rest, dtype), shape)
         return Adaptation(v=first_membrane(self, shape, dtype), w=w)
 

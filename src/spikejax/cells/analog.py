@@ -16,7 +16,8 @@ class LIAF(LIF):
         output = act(h)                    threshold_related=False
         s = Theta(h - v_threshold)         used in the reset alone
 
-    The output is not binary, so layers that expect spikes, and chips, do not take it.
+    The output is not binary, so layers that expect spikes, and chips, do not take it. SpikingJelly 2.0.0 gives it in
+    single steps only: over many steps its LIAFNode puts out the spikes of its LIFNode.
 
     Args:
         act: activation, the name of an elementwise function in `jax.nn`, or such a function. Cells with a name compare

@@ -49,7 +49,7 @@ class ChargeFireReset(Struct):
         Raises:
             ValueError: a per-neuron parameter does not broadcast to `shape`.
         """
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return Membrane(v=jnp.zeros(shape, dtype))
 
     def charge(self, state: State, x: Array) -> State:
@@ -88,7 +88,7 @@ class ChargeFireReset(Struct):
             raise ValueError(
                 f"`x` has shape {x.shape}, but the state was made for {first.shape}: use init_state({x.shape})"
             )
-        self._check_broadcast(x.shape)
+        check_broadcast(self, x.shape)
         h = self.charged(state, x)
         s = self.fire(h)
         return self.reset(h, s), s.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else first.dtype)
@@ -98,15 +98,15 @@ class ChargeFireReset(Struct):
         charged = self.charge(state, x.astype(jax.tree.leaves(state)[0].dtype))
         return jax.tree.map(_in_dtype_of, state, charged)
 
-    def _check_broadcast(self, shape: Shape) -> None:
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self):
-            own = np.shape(leaf)
-            if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
-                raise ValueError(
-                    f"`{name}` has shape {own}, which does not broadcast to inputs of shape {tuple(shape)}: "
-                    f"give one value, or one a neuron, aligned to the last axes"
-                )
+
+def check_broadcast(cell: Struct, shape: Shape) -> None:
+    """Raises ValueError unless all parameters broadcast to inputs of `shape`, aligned to the last axes."""
+    for name, own in cell.feature_shapes().items():
+        if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
+            raise ValueError(
+                f"`{name}` has shape {own}, which does not broadcast to inputs of shape {tuple(shape)}: "
+                f"give one value, or one a neuron, aligned to the last axes"
+            )
 
 
 class Neuron(ChargeFireReset):
@@ -115,6 +115,8 @@ class Neuron(ChargeFireReset):
         s = Theta(h.v - v_threshold)
         v = (1 - s) h.v + s v_reset        hard reset: v_reset is a number
         v = h.v - s v_threshold            soft reset: v_reset is None
+
+    SpikingJelly's tutorial gives 1.0 as the default of `v_reset`; it is 0.0, there as here.
 
     Args:
         v_threshold: membrane potential at which the neuron fires.
@@ -150,7 +152,7 @@ class Neuron(ChargeFireReset):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return Membrane(v=jnp.broadcast_to(jnp.asarray(self.v_rest, dtype), shape))
 
     def fire(self, h: State) -> Array:

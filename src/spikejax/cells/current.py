@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from spikejax.cells.base import check_broadcast
 from spikejax.cells.nonlinear import RestingNeuron, first_membrane
 from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
@@ -74,7 +75,7 @@ class CubaLIF(RestingNeuron):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset; no current."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return SynapticCurrent(v=first_membrane(self, shape, dtype), i=jnp.zeros(shape, dtype))
 
     def charge(self, state: State, x: Array) -> State:

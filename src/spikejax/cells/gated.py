@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.base import ChargeFireReset, check_surrogate
-from spikejax.pytree import check
+from spikejax.cells.base import ChargeFireReset, check_broadcast, check_surrogate
+from spikejax.pytree import make_parameter
 from spikejax.surrogate import Sigmoid
 from spikejax.typing import Array, Shape, State, Surrogate
 
@@ -73,9 +73,7 @@ class GatedLIF(ChargeFireReset):
 
     def __post_init__(self) -> None:
         for name in GATES:
-            value = getattr(self, name)
-            check(name, value, np.isfinite, "finite", "it goes through the logistic function")
-            object.__setattr__(self, name, jnp.asarray(value, jnp.result_type(float, value)))
+            make_parameter(self, name, "it goes through the logistic function")
         super().__post_init__()
 
     def validate(self) -> None:
@@ -84,7 +82,7 @@ class GatedLIF(ChargeFireReset):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: membranes 0, no spikes."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return Gated(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((), jnp.uint32))
 
     def charge(self, state: State, x: Array) -> State:
@@ -110,9 +108,9 @@ class GatedLIF(ChargeFireReset):
             return self.conduct
         return self.conduct.at[t].get(mode="fill", fill_value=jnp.nan)
 
-    def _check_broadcast(self, shape: Shape) -> None:
-        row = self.conduct if jnp.ndim(self.conduct) == 0 else self.conduct[0]
-        super(GatedLIF, self.replace(conduct=row))._check_broadcast(shape)
+    def feature_shapes(self) -> dict[str, Shape]:
+        """As of every cell, but the first axis of `conduct` is time."""
+        return super().feature_shapes() | {"conduct": np.shape(self.conduct)[1:]}
 
 
 GATES = ("alpha", "beta", "gamma", "tau", "linear_decay", "v_subreset", "v_threshold", "conduct")

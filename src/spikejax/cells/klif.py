@@ -3,10 +3,9 @@
 from dataclasses import field
 
 import jax
-import jax.numpy as jnp
 
 from spikejax.cells.leaky import LIF, leak
-from spikejax.pytree import check
+from spikejax.pytree import check, make_parameter
 from spikejax.typing import Array, State
 
 
@@ -33,7 +32,7 @@ class KLIF(LIF):
         surrogate: what gradients see of the threshold.
 
     Raises:
-        ValueError: `k` <= 0 or `tau` <= 1.
+        ValueError: `k` <= 0 or not finite, or `tau` <= 1.
 
     Source: Jiang, Zhang, "KLIF: An optimized spiking neuron unit for tuning surrogate gradient slope and membrane
     potential", 2023, eq. 8 to 12.
@@ -43,7 +42,7 @@ class KLIF(LIF):
     scale_reset: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", jnp.asarray(self.k, jnp.result_type(float, self.k)))
+        make_parameter(self, "k")
         super().__post_init__()
 
     def validate(self) -> None:

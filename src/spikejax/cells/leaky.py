@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.cells.base import ChargeFireReset, Membrane, Neuron
-from spikejax.pytree import check
+from spikejax.pytree import check, make_parameter
 from spikejax.typing import Array, State
 
 
@@ -90,7 +90,7 @@ class ParametricLIF(Neuron):
         surrogate: what gradients see of the threshold.
 
     Raises:
-        ValueError: `init_tau` <= 1.
+        ValueError: `init_tau` <= 1, or `w` is not finite.
 
     Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
     Networks", 2021, eq. 8.
@@ -103,10 +103,8 @@ class ParametricLIF(Neuron):
     def __post_init__(self, init_tau: float | Array) -> None:
         if self.w is None:
             check_tau("init_tau", init_tau)
-            w = -jnp.log(jnp.asarray(init_tau, jnp.result_type(float)) - 1)
-        else:
-            w = jnp.asarray(self.w)
-        object.__setattr__(self, "w", w)
+            object.__setattr__(self, "w", -jnp.log(jnp.asarray(init_tau, jnp.result_type(float)) - 1))
+        make_parameter(self, "w")
         super().__post_init__()
 
     @property

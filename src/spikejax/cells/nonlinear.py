@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.base import Membrane, Neuron
+from spikejax.cells.base import Membrane, Neuron, check_broadcast
 from spikejax.cells.leaky import check_tau
 from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
@@ -31,7 +31,7 @@ class RestingNeuron(Neuron):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return Membrane(v=first_membrane(self, shape, dtype))
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.base import check_surrogate
-from spikejax.pytree import Struct, check
+from spikejax.cells.base import check_broadcast, check_surrogate
+from spikejax.pytree import Struct, check, make_parameter
 from spikejax.surrogate import ATan
 from spikejax.typing import Array, Sequence, Shape, Static, Surrogate
 
@@ -29,7 +29,9 @@ class Parallel(Struct, kw_only=True):
 
     def fill(self, weight: Array | None, v_threshold: Array) -> None:
         """Sets what was not given."""
-        object.__setattr__(self, "weight", jnp.asarray(weight if self.weight is None else self.weight))
+        if self.weight is None:
+            object.__setattr__(self, "weight", weight)
+        make_parameter(self, "weight")
         if self.v_threshold is None:
             object.__setattr__(self, "v_threshold", v_threshold)
 
@@ -91,6 +93,11 @@ class PSN(Parallel):
         """The matrix `[T, T]` from inputs to membranes."""
         return self.weight
 
+    def feature_shapes(self) -> dict[str, Shape]:
+        """As of every cell, but `weight` and the first axis of `v_threshold` are time."""
+        own = {"weight": (), "v_threshold": np.shape(self.v_threshold)[1:]}
+        return super().feature_shapes() | own
+
     def whole_sequence_reason(self) -> str:
         """Why all steps must run in one chunk."""
         return f"{type(self).__name__} mixes the T = {self.T} steps it was built for, all at once"
@@ -104,9 +111,9 @@ class PSN(Parallel):
             key: not needed here.
 
         Raises:
-            ValueError: `v_threshold` `[T, *]` does not broadcast to `shape`.
+            ValueError: a per-neuron parameter does not broadcast to `shape`.
         """
-        check_features("v_threshold", np.shape(self.v_threshold)[1:], shape)
+        check_broadcast(self, shape)
         return ()
 
     def step(self, state: tuple[()], x: Array) -> tuple[tuple[()], Array]:
@@ -134,7 +141,7 @@ class PSN(Parallel):
             The state, and spikes `[T, N, *]` in the dtype of `xs`.
 
         Raises:
-            ValueError: `xs` has another number of steps than T, or `v_threshold` does not broadcast to it.
+            ValueError: `xs` has another number of steps than T, or a per-neuron parameter does not broadcast to it.
         """
         static = isinstance(xs, Static)
         x = jnp.asarray(xs.value if static else xs)
@@ -212,12 +219,6 @@ def check_count(name: str, value: object, most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
         limit = ">= 1" if most is None else f"from 1 to T = {most}"
         raise ValueError(f"`{name}` must be an integer {limit}, got {value!r}")
-
-
-def check_features(name: str, own: Shape, shape: Shape) -> None:
-    """Raises ValueError unless the axes `own` broadcast to inputs of `shape`, aligned to the last axes."""
-    if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
-        raise ValueError(f"`{name}` has feature axes {own}, which do not broadcast to inputs of shape {tuple(shape)}")
 
 
 def _over_time(value: float | Array, ndim: int) -> float | Array:

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.parallel import Parallel, check_count, check_features, uniform
+from spikejax.cells.base import check_broadcast
+from spikejax.cells.parallel import Parallel, check_count, uniform
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -58,6 +59,10 @@ class SlidingPSN(Parallel):
         if self.weight.shape[:1] != (self.k,):
             raise ValueError(f"`weight` must have k = {self.k} as its first axis, got shape {self.weight.shape}")
 
+    def feature_shapes(self) -> dict[str, Shape]:
+        """As of every cell, but the first axis of `weight` is time."""
+        return super().feature_shapes() | {"weight": np.shape(self.weight)[1:]}
+
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> History:
         """The state before the first step: the inputs before it were 0.
 
@@ -69,8 +74,7 @@ class SlidingPSN(Parallel):
         Raises:
             ValueError: a per-neuron parameter does not broadcast to `shape`.
         """
-        check_features("weight", self.weight.shape[1:], shape)
-        check_features("v_threshold", np.shape(self.v_threshold), shape)
+        check_broadcast(self, shape)
         return History(jnp.zeros((*shape, self.k - 1), dtype))
 
     def step(self, state: History, x: Array) -> tuple[History, Array]:

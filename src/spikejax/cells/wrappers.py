@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.base import ChargeFireReset
+from spikejax.cells.base import ChargeFireReset, check_broadcast
 from spikejax.pytree import check
 from spikejax.surrogate import SurrogateFunction
 from spikejax.typing import Array, Shape, State, Surrogate
@@ -57,11 +57,6 @@ class Refractory(ChargeFireReset):
     cell: ChargeFireReset = field(kw_only=False)
     steps: int | Array = field(kw_only=False)
 
-    def __post_init__(self) -> None:
-        if jnp.issubdtype(getattr(self.steps, "dtype", bool), jnp.integer):  # a leaf that `jax.grad` would refuse
-            object.__setattr__(self, "steps", jnp.asarray(self.steps, jnp.result_type(float)))
-        super().__post_init__()
-
     def validate(self) -> None:
         """Raises ValueError unless `steps` counts, TypeError where `cell` cannot be wrapped."""
         _check_cell(self)
@@ -69,7 +64,7 @@ class Refractory(ChargeFireReset):
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RefractoryState:
         """The state before the first step: the neuron's own, and nothing to wait for."""
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         return RefractoryState(self.cell.init_state(shape, dtype, key=key), jnp.zeros(shape, dtype))
 
     def charge(self, state: RefractoryState, x: Array) -> RefractoryState:
@@ -166,7 +161,7 @@ class Stochastic(ChargeFireReset):
                 "`key` must be given, because Stochastic draws its spikes: pass "
                 "state=net.init_state(shape, key=jax.random.key(0)) to run"
             )
-        self._check_broadcast(shape)
+        check_broadcast(self, shape)
         own, inner = jax.random.split(key)
         return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32))
 

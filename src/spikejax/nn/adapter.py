@@ -43,7 +43,7 @@ class CellModule(nnx.Module):
     @property
     def cell(self) -> Any:
         """The cell with the present values of its parameters."""
-        return jax.tree.unflatten(self.structure, [getattr(self, name)[...] for name in self.names])
+        return jax.tree.unflatten(self.structure, [getattr(self, name).get_value() for name in self.names])
 
     def __nnx_repr__(self) -> Generator[reprlib.Object | reprlib.Attr]:
         yield reprlib.Object(type(self).__name__)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from spikejax.pytree import check
 from spikejax.surrogate.base import SurrogateFunction, check_positive
@@ -15,6 +16,9 @@ class PiecewiseQuadratic(SurrogateFunction):
 
     Args:
         alpha: steepness, > 0; the largest slope is alpha.
+
+    Raises:
+        ValueError: `alpha` <= 0.
 
     Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking neurons", 2018; default
     as in SpikingJelly.
@@ -43,6 +47,9 @@ class Triangle(SurrogateFunction):
     Args:
         gamma: height, > 0; damps the gradient below 1.
 
+    Raises:
+        ValueError: `gamma` <= 0.
+
     Source: Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking neurons", 2018, eq. 3,
     with v_threshold = 1.
     """
@@ -70,6 +77,9 @@ class Rect(SurrogateFunction):
     Args:
         alpha: height, > 0.
 
+    Raises:
+        ValueError: `alpha` <= 0.
+
     Source: Wu et al., "Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural Networks", 2018,
     eq. 24.
     """
@@ -93,11 +103,15 @@ class PiecewiseLeakyReLU(SurrogateFunction):
         derivative(u) = 1 / (2 w) for |u| < w, else c
         primitive(u)  = u / (2 w) + 1/2 for |u| <= w, c (u + w) below, c (u - w) + 1 above
 
-    SpikingJelly's older documentation also prints the slope 1 / w, which is not the derivative of its primitive.
+    SpikingJelly's documentation also prints the slope 1 / w, which is not the derivative of its primitive. Its version
+    0.0.0.0.14 gives gradients that slope, its version 2.0.0 the one here.
 
     Args:
         w: half-width of the box, > 0.
         c: slope outside it, >= 0.
+
+    Raises:
+        ValueError: `w` <= 0 or `c` < 0.
 
     Source: Yin et al., 2017; Wu et al., 2018; defaults as in SpikingJelly.
     """
@@ -125,14 +139,22 @@ class LeakyKReLU(SurrogateFunction):
         primitive(u)  = k u for u >= 0, else leak u
 
     Args:
-        leak: slope below the threshold.
-        k: slope above it.
+        leak: slope below the threshold, finite.
+        k: slope above it, finite.
+
+    Raises:
+        ValueError: a slope is not finite.
 
     Source: SpikingJelly's LeakyKReLU.
     """
 
     leak: float | jax.Array = 0.0
     k: float | jax.Array = 1.0
+
+    def validate(self) -> None:
+        """Raises ValueError unless both slopes are finite."""
+        check("leak", self.leak, np.isfinite, "finite")
+        check("k", self.k, np.isfinite, "finite")
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return jnp.where(u >= 0, self.k, self.leak)
@@ -150,12 +172,19 @@ class LogTailedReLU(SurrogateFunction):
     SpikingJelly's documentation prints the middle interval as 0 < u <= 0 and the tail without + 1.
 
     Args:
-        alpha: slope below the threshold.
+        alpha: slope below the threshold, finite.
+
+    Raises:
+        ValueError: `alpha` is not finite.
 
     Source: Cai, He, Sun, Vasconcelos, "Deep Learning with Low Precision by Half-wave Gaussian Quantization", 2017.
     """
 
     alpha: float | jax.Array = 0.0
+
+    def validate(self) -> None:
+        """Raises ValueError unless `alpha` is finite."""
+        check("alpha", self.alpha, np.isfinite, "finite")
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return jnp.where(u <= 0, self.alpha, 1 / jnp.maximum(u, 1))

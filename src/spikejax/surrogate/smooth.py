@@ -18,6 +18,9 @@ class Sigmoid(SurrogateFunction):
     Args:
         alpha: steepness, > 0; the default makes the largest slope 1.
 
+    Raises:
+        ValueError: `alpha` <= 0.
+
     Source: surveyed in Neftci, Mostafa, Zenke, "Surrogate Gradient Learning in Spiking Neural Networks", 2019;
     default as in SpikingJelly.
     """
@@ -45,6 +48,9 @@ class ATan(SurrogateFunction):
     Args:
         alpha: steepness, > 0; the default makes the largest slope 1.
 
+    Raises:
+        ValueError: `alpha` <= 0.
+
     Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural
     Networks", 2021; default as in SpikingJelly.
     """
@@ -70,6 +76,9 @@ class SoftSign(SurrogateFunction):
 
     Args:
         alpha: steepness, > 0; the default makes the largest slope 1.
+
+    Raises:
+        ValueError: `alpha` <= 0.
 
     Source: Zenke, Ganguli, "SuperSpike", 2018, in the scaling of SpikingJelly's SoftSign.
     """
@@ -97,6 +106,9 @@ class SuperSpike(SurrogateFunction):
     Args:
         alpha: steepness, > 0.
 
+    Raises:
+        ValueError: `alpha` <= 0.
+
     Source: Zenke, Ganguli, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks", 2018, eq. 6.
     """
 
@@ -121,6 +133,9 @@ class Erf(SurrogateFunction):
 
     Args:
         alpha: steepness, > 0; the default makes the largest slope 2 / sqrt(pi) = 1.128.
+
+    Raises:
+        ValueError: `alpha` <= 0.
 
     Source: Esser et al., 2015; Wu et al., "Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural
     Networks", 2018, eq. 27; default as in SpikingJelly.
@@ -148,6 +163,9 @@ class PiecewiseExp(SurrogateFunction):
     Args:
         alpha: steepness, > 0; the largest slope is alpha / 2.
 
+    Raises:
+        ValueError: `alpha` <= 0.
+
     Source: Shrestha, Orchard, "SLAYER: Spike Layer Error Reassignment in Time", 2018; default as in SpikingJelly.
     """
 
@@ -174,6 +192,9 @@ class QPseudoSpike(SurrogateFunction):
 
     Args:
         alpha: exponent of the tail, > 1 (q in the paper); the largest slope is 1.
+
+    Raises:
+        ValueError: `alpha` <= 1.
 
     Source: Herranz-Celotti, Rouat, "Surrogate Gradients Design", 2022.
     """

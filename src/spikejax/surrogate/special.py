@@ -15,8 +15,13 @@ class NonzeroSignLogAbs(SurrogateFunction):
         derivative(u) = alpha / (1 + |alpha u|)
         primitive(u)  = sign(u) ln(|alpha u| + 1)
 
+    SpikingJelly 0.0.0.0.14 cannot derive its functional form; this is the derivative of the primitive.
+
     Args:
         alpha: steepness, > 0; the largest slope is alpha.
+
+    Raises:
+        ValueError: `alpha` <= 0.
 
     Source: SpikingJelly's NonzeroSignLogAbs.
     """
@@ -41,8 +46,11 @@ class SquarewaveFourierSeries(SurrogateFunction):
         primitive(u)  = 1/2 + 2 / pi sum over i = 1 .. n-1 of sin(2 pi (2 i - 1) u / period) / (2 i - 1)
 
     Args:
-        n: one more than the number of terms, >= 2.
+        n: one more than the number of terms, >= 2; the largest slope is 4 (n - 1) / period.
         period: period of the wave, > 0.
+
+    Raises:
+        ValueError: `n` is no integer >= 2, or `period` <= 0.
 
     Source: SpikingJelly's SquarewaveFourierSeries.
     """
@@ -71,11 +79,15 @@ class S2NN(SurrogateFunction):
         derivative(u) = alpha s(alpha u) (1 - s(alpha u)) for u < 0, beta / (u + 1) otherwise
         primitive(u)  = s(alpha u) for u < 0, beta ln(u + 1) + 1/2 otherwise
 
-    SpikingJelly's documentation prints the upper primitive with + 1, which jumps at 0; its code has + 1/2.
+    SpikingJelly's documentation prints the upper primitive with + 1, which jumps at 0, and the upper derivative as
+    beta (u + 1), which is that of no logarithm; its code has + 1/2 and beta / (u + 1).
 
     Args:
         alpha: steepness below the threshold, > 0.
         beta: slope just above it, > 0.
+
+    Raises:
+        ValueError: `alpha` or `beta` <= 0.
 
     Source: Suetake et al., "S2NN: Time step reduction of spiking surrogate gradients for training energy efficient
     single-step neural networks", 2022.
@@ -102,10 +114,13 @@ class FakeNumericalGradient(SurrogateFunction):
 
         derivative(u) = min((2 Theta(u) - 1) / u, alpha) = min(1 / |u|, alpha)
 
-    It has no primitive.
+    It has no primitive: it stands for the step itself, not for a smooth one.
 
     Args:
         alpha: largest slope, > 0.
+
+    Raises:
+        ValueError: `alpha` <= 0.
 
     Source: SpikingJelly's FakeNumericalGradient.
     """
@@ -132,6 +147,10 @@ class MultiLevelSpikeCount(SurrogateFunction):
         window: (lowest, highest), where the gradient passes; None is (0, max_count), which makes it the derivative of
             the primitive.
 
+    Raises:
+        ValueError: `max_count` is no integer >= 1, or `window` is not in order.
+        TypeError: `window` is no pair.
+
     Source: Luo et al., "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for High-performance
     and Energy-efficient Object Detection" (SpikeYOLO), 2024.
     """
@@ -141,9 +160,11 @@ class MultiLevelSpikeCount(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `max_count` >= 1 and the window is in order."""
-        if not isinstance(self.max_count, int) or self.max_count < 1:
+        if isinstance(self.max_count, bool) or not isinstance(self.max_count, int) or self.max_count < 1:
             raise ValueError(f"`max_count` must be an integer >= 1, got {self.max_count!r}")
         if self.window is not None:
+            if not isinstance(self.window, tuple) or len(self.window) != 2:
+                raise TypeError(f"`window` must be a pair (lowest, highest), or None, got {self.window!r}")
             low, high = self.window
             check("window", low, lambda w: w <= high, f"in order, below its upper end {high!r}")
 
