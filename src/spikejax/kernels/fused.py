@@ -6,15 +6,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
-from jax.dtypes import float0
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels import xla
+from spikejax.kernels.choice import BACKENDS, which
 from spikejax.kernels.linear import linear_call
-from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, why_not_fused, with_floats
+from spikejax.kernels.template import (
+    Cotangents,
+    Floats,
+    as_cotangent,
+    emit,
+    floats,
+    has_gradient,
+    input_at,
+    steps_of,
+    why_not_fused,
+    with_floats,
+)
 from spikejax.typing import Array, Cell, Sequence, State
 
 
@@ -43,13 +52,15 @@ class How:
     Attributes:
         structure: of `(cell, state, xs)`.
         keep: whether the states after each step are put out.
+        backend: name of the back end.
     """
 
     structure: Any
     keep: bool
+    backend: str
 
 
-def fused_scan(cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
+def fused_scan(cell: Cell, state: State, xs: Sequence, *, backend: str | None = None) -> tuple[State, Array]:
     """Runs a cell of the form charge, fire, reset over time as one op.
 
         h[t] = charge(state[t-1], x[t])      s[t] = fire(h[t])      state[t] = reset(h[t], s[t])
@@ -61,45 +72,45 @@ def fused_scan(cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
         cell: the cell; its array fields, the state and the input have gradients.
         state: as `cell.init_state` gives it.
         xs: input `[T, N, *]`, or static.
+        backend: "xla", or "triton" on a GPU; None chooses, see `which`.
 
     Returns:
         The last state, and the outputs `[T, N, *]`.
 
     Raises:
-        ValueError: `cell` is not of that form, or the input and the state differ in shape.
+        ValueError: `cell` is not of that form, the input and the state differ in shape, or `backend` is unknown.
     """
-    return fused(cell, state, xs, keep=False)[:2]
+    return fused(cell, state, xs, keep=False, backend=backend)[:2]
 
 
-def fused(cell: Cell, state: State, xs: Sequence, *, keep: bool) -> Fused:
+def fused(cell: Cell, state: State, xs: Sequence, *, keep: bool, backend: str | None = None) -> Fused:
     """`fused_scan`, with the states after each step where `keep`."""
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"`backend` must be one of {', '.join(map(repr, BACKENDS))}, or None, got {backend!r}")
     reason = why_not_fused(cell)
     if reason or not isinstance(cell, ChargeFireReset):
         raise ValueError(f"`cell` has no fused kernel, because {reason}: use method='scan'")
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
     _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, input_at(xs, 0)), cell, state, xs)
+    backend = backend or which(cell, y.shape).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
-    last, ys, hs = _fused(How(structure, keep), leaves)
+    last, ys, hs = _fused(How(structure, keep, backend), leaves)
     return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _fused(how: How, leaves: list[Array]) -> Outs:
-    problem = how.structure.unflatten(leaves)
-    return _differentiable(how, problem)[0] if how.keep else (*xla.infer(*problem), None)
-
-
-def _differentiable(how: How, problem: Any) -> tuple[Outs, State]:
-    """What the op gives, by way of the charged states, and these."""
-    hs = xla.forward(*problem)
-    return (*xla.outputs(problem[0], hs), hs if how.keep else None), hs
+    problem, backend = how.structure.unflatten(leaves), BACKENDS[how.backend]
+    return backend.forward(*problem) if how.keep else (*backend.infer(*problem), None)
 
 
 def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
     (leaves,), (tangents,) = primals, tangents
     tangents = [t for leaf, t in zip(leaves, tangents, strict=True) if has_gradient(leaf)]
     active = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
-    out, hs = _differentiable(how, how.structure.unflatten(leaves))
+    backend = BACKENDS[how.backend]
+    last, ys, hs = backend.forward(*how.structure.unflatten(leaves))
+    out = last, ys, hs if how.keep else None
 
     def push(residuals: Any, tangents: Floats) -> Floats:
         leaves, _ = residuals
@@ -117,12 +128,12 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
         cell, state, xs = how.structure.unflatten(leaves)
         count = len(floats(state))
         last, ys, of_hs = cotangents[:count], cotangents[count], cotangents[count + 1 :]
-        found = xla.backward(cell, state, xs, hs, xla.Cotangents(last, ys, of_hs if how.keep else None))
-        found = [g for part in found for g in part]
+        parts = backend.backward(cell, state, xs, hs, Cotangents(last, ys, of_hs if how.keep else None))
+        found = [g for part in parts for g in part]
         return [found[i] for i in active]
 
-    tangent = iter(linear_call(push, pull, (leaves, hs), [tangents[i] for i in active]))
-    return out, jax.tree.map(lambda a: next(tangent) if has_gradient(a) else np.zeros(a.shape, float0), out)
+    tangent = linear_call(push, pull, (leaves, hs), [tangents[i] for i in active])
+    return out, as_cotangent(out, tangent)
 
 
 _fused.defjvp(_fused_jvp, symbolic_zeros=True)

@@ -3,11 +3,15 @@
 A tree's floating-point leaves have gradients and stand in lists of arrays; random keys and counters have none.
 """
 
-from typing import Any
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.dtypes import float0
 
 from spikejax.cells import ChargeFireReset
 from spikejax.typing import Array, Cell, Sequence, State, Static
@@ -52,6 +56,56 @@ def charge_back(cell: ChargeFireReset, state: State, x: Array, g_h: Floats) -> t
     return jax.vjp(forward, floats(cell), floats(state), floats(x))[1](g_h)
 
 
+class Cotangents(NamedTuple):
+    """Of what a run gives: of the last state, of the outputs, and of all h where they were kept."""
+
+    last: Floats
+    ys: Array
+    hs: Floats | None
+
+
+def back_through_time(
+    steps: int,
+    g_last: Floats,
+    start_of: Callable[[Any], Any],
+    through_emit: Callable[[Any, Floats], tuple[Floats, Floats]],
+    through_charge: Callable[[Any, Any, Floats], tuple[Floats, Floats, Floats]],
+    gather: Callable[[Any, Any, Floats], Any],
+    g_xs: Any,
+) -> tuple[Floats, Floats, Any]:
+    """The cotangents of parameters, first state and input, from the last step to the first.
+
+    dL/dh[t]     = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t])
+    dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1],   dL/dx[t] = dh[t]/dx[t] dL/dh[t]
+
+    Args:
+        steps: number of steps T.
+        g_last: cotangents of the last state.
+        start_of: the state before step t, from t.
+        through_emit: `(t, g_state)` to the cotangents of the parameters and of h[t].
+        through_charge: `(t, start, g_h)` to those of the parameters, of the state before and of the input.
+        gather: `(g_xs, t, g_x)` to `g_xs` with those of the input of step t.
+        g_xs: what it starts from.
+    """
+
+    def body(i: Any, carry: Any) -> Any:
+        t = steps - 1 - i
+        g_params, g_h, g_xs = carry
+        of_charge, g_state, g_x = through_charge(t, start_of(t), g_h)
+        of_emit, g_h = through_emit(t - 1, g_state)
+        return add(g_params, of_charge, of_emit), g_h, gather(g_xs, t, g_x)
+
+    carry = *through_emit(steps - 1, g_last), g_xs
+    g_params, g_h, g_xs = lax.fori_loop(0, steps - 1, body, carry)
+    of_charge, g_state, g_x = through_charge(0, start_of(0), g_h)
+    return add(g_params, of_charge), g_state, gather(g_xs, 0, g_x)
+
+
+def add(*trees: Floats) -> Floats:
+    """The sum, leaf by leaf."""
+    return [reduce(jnp.add, leaves) for leaves in zip(*trees, strict=True)]
+
+
 def steps_of(xs: Sequence) -> int:
     """The number of time steps T."""
     return xs.steps if isinstance(xs, Static) else xs.shape[0]
@@ -76,6 +130,12 @@ def with_floats(tree: Any, values: Floats) -> Any:
     """`tree` with other floating-point leaves."""
     rest = iter(values)
     return jax.tree.map(lambda leaf: next(rest) if has_gradient(leaf) else leaf, tree)
+
+
+def as_cotangent(tree: Any, values: Floats | None = None) -> Any:
+    """The cotangent, or tangent, of `tree` from those of its floating-point leaves; without these, zero."""
+    rest = iter([jnp.zeros_like(leaf) for leaf in floats(tree)] if values is None else values)
+    return jax.tree.map(lambda leaf: next(rest) if has_gradient(leaf) else np.zeros(leaf.shape, float0), tree)
 
 
 def has_gradient(leaf: Array) -> bool:

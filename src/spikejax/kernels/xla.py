@@ -5,24 +5,27 @@ the forward loop puts out the charged states h, the backward loop the cotangents
 what belongs to one step, in which parameters gather their gradients while it is in the cache.
 """
 
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.template import Floats, at, charge_back, emit, emit_back, floats, input_at, steps_of
+from spikejax.kernels.template import (
+    Cotangents,
+    Floats,
+    add,
+    at,
+    back_through_time,
+    charge_back,
+    emit,
+    emit_back,
+    floats,
+    input_at,
+    steps_of,
+)
 from spikejax.typing import Array, Sequence, State, Static
-
-
-class Cotangents(NamedTuple):
-    """Of what a run gives: of the last state, of the outputs, and of all h where they were kept."""
-
-    last: Floats
-    ys: Array
-    hs: Floats | None
 
 
 def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
@@ -39,8 +42,8 @@ def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Arr
     return emit(cell, h)[0], ys
 
 
-def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> State:
-    """The charged states h of all steps, `[T, N, *]`."""
+def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, State]:
+    """The last state, the outputs and the charged states h `[T, N, *]`."""
 
     def body(t: int | Array, carry: tuple[State, State]) -> tuple[State, State]:
         h, hs = carry
@@ -48,43 +51,28 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> State:
         return h, _put(hs, t, h)
 
     h = cell.charged(state, input_at(xs, 0))
-    return lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(h, xs), 0, h)))[1]
-
-
-def outputs(cell: ChargeFireReset, hs: State) -> tuple[State, Array]:
-    """The last state and the outputs `[T, N, *]`, from the charged states."""
-    return emit(cell, jax.tree.map(lambda a: a[-1], hs))[0], jax.vmap(cell.fire)(hs)
+    h, hs = lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(h, xs), 0, h)))
+    return emit(cell, h)[0], jax.vmap(cell.fire)(hs), hs
 
 
 def backward(
     cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents
 ) -> tuple[Floats, Floats, Floats]:
-    """The cotangents of the cell, of the state and of the input, from the last step to the first.
+    """The cotangents of the cell, of the state and of the input."""
 
-    dL/dh[t]     = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t])
-    dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1],   dL/dx[t] = dh[t]/dx[t] dL/dh[t]
-
-    What parameters get, from every step, is summed in the loop.
-    """
-    last = steps_of(xs) - 1
+    def start_of(t: int | Array) -> State:
+        return state if isinstance(t, int) else emit(cell, at(hs, t - 1))[0]
 
     def through_emit(t: int | Array, g_state: Floats) -> tuple[Floats, Floats]:
         g_cell, g_h = emit_back(cell, at(hs, t), g_state, at(cotangents.ys, t))
-        return g_cell, g_h if cotangents.hs is None else _add(g_h, at(cotangents.hs, t))
+        return g_cell, g_h if cotangents.hs is None else add(g_h, at(cotangents.hs, t))
 
-    def body(i: Array, carry: Any) -> Any:
-        t = last - i
-        g_cell, g_h, g_xs = carry
-        start, _ = emit(cell, at(hs, t - 1))
-        from_charge, g_state, g_x = charge_back(cell, start, input_at(xs, t), g_h)
-        from_emit, g_h = through_emit(t - 1, g_state)
-        return _add(g_cell, from_charge, from_emit), g_h, gather(g_xs, t, g_x)
+    def through_charge(t: int | Array, start: State, g_h: Floats) -> tuple[Floats, Floats, Floats]:
+        return charge_back(cell, start, input_at(xs, t), g_h)
 
     gather = _sum if isinstance(xs, Static) else _put
-    carry = *through_emit(last, cotangents.last), jax.tree.map(jnp.zeros_like, floats(xs))
-    g_cell, g_h, g_xs = lax.fori_loop(0, last, body, carry)
-    from_charge, g_state, g_x = charge_back(cell, state, input_at(xs, 0), g_h)
-    return _add(g_cell, from_charge), g_state, gather(g_xs, 0, g_x)
+    room = jax.tree.map(jnp.zeros_like, floats(xs))
+    return back_through_time(steps_of(xs), cotangents.last, start_of, through_emit, through_charge, gather, room)
 
 
 def _room(step: Any, xs: Sequence) -> Any:
@@ -101,9 +89,5 @@ def _put(sequence: Any, t: int | Array, step: Any) -> Any:
     return jax.tree.map(lambda b, a: lax.dynamic_update_index_in_dim(b, a, t, 0), sequence, step)
 
 
-def _sum(total: Any, t: int | Array, step: Any) -> Any:
-    return _add(total, step)
-
-
-def _add(*trees: Floats) -> Floats:
-    return [reduce(jnp.add, leaves) for leaves in zip(*trees, strict=True)]
+def _sum(total: Floats, t: int | Array, step: Floats) -> Floats:
+    return add(total, step)

@@ -1,0 +1,169 @@
+"""A cell over time, taken apart for a kernel that works on blocks of neurons."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from spikejax.cells import ChargeFireReset
+from spikejax.kernels.elementwise import NotElementwiseError, on_blocks, reads, split
+from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
+from spikejax.typing import Array, Sequence, Shape, State
+
+
+class Layout:
+    """Which arrays of a cell and its state stand for single neurons.
+
+    A cell's parameters are its own, one value a neuron once broadcast, or tables, whose first axis is time. A state's
+    variables are its own, one value a neuron, or shared: random keys, counters.
+    """
+
+    def __init__(self, cell: ChargeFireReset, state: State, shape: Shape) -> None:
+        leaves, aligned = jax.tree.leaves(cell), cell.feature_shapes().values()
+        self._cell, self._state, self._shape = cell, state, shape
+        self._is_param = [has_gradient(a) and np.shape(a) == own for a, own in zip(leaves, aligned, strict=True)]
+        self._is_own = [has_gradient(a) and a.shape == shape for a in jax.tree.leaves(state)]
+
+    def of_cell(self, cell: ChargeFireReset) -> tuple[Floats, list[Array]]:
+        """Its parameters, each broadcast to all neurons, and its tables."""
+        params, tables = _partition(self._is_param, cell)
+        return [jnp.broadcast_to(a, self._shape) for a in params], tables
+
+    def of_state(self, state: State) -> tuple[Floats, list[Array]]:
+        """Its own variables and its shared ones."""
+        return _partition(self._is_own, state)
+
+    def cell(self, params: Floats, tables: list[Array]) -> ChargeFireReset:
+        """The cell with these parameters and tables."""
+        return _join(self._is_param, self._cell, params, tables)
+
+    def state(self, own: Floats, shared: list[Array]) -> State:
+        """The state with these variables."""
+        return _join(self._is_own, self._state, own, shared)
+
+
+class Drives(NamedTuple):
+    """What follows from time alone, `[T, N, *]`: operands of the charge, and of what comes after it."""
+
+    charge: list[Array]
+    emit: list[Array]
+
+
+class Blocks(NamedTuple):
+    """The equations of a cell as functions of blocks of neurons, their way back, and what they need besides.
+
+    Attributes:
+        layout: which arrays stand for single neurons.
+        charge: `(drives, (params, state, x))` to h.
+        emit: `(drives, (params, h))` to the state after it and the output.
+        charge_back: `(drives, (params, state, x), g_h)` to the cotangents of the others' floating-point leaves.
+        emit_back: `(drives, (params, h), (g_state, g_s))`, likewise.
+        needs_input: whether `charge_back` reads x.
+        s: shape and dtype of the output of one step.
+        drives: from the tables to the drives of all steps.
+        shared: the shared variables after each charge `[T, *]`, and after the last step.
+    """
+
+    layout: Layout
+    charge: Callable[..., Any]
+    emit: Callable[..., Any]
+    charge_back: Callable[..., Any]
+    emit_back: Callable[..., Any]
+    needs_input: bool
+    s: jax.ShapeDtypeStruct
+    drives: Callable[[list[Array]], Drives]
+    shared: tuple[list[Array], list[Array]]
+
+
+def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
+    """Takes `cell` apart, to run over `xs` from `state`.
+
+    Raises:
+        NotElementwiseError: an equation does more than treat each neuron on its own.
+    """
+    x = jax.eval_shape(lambda xs: input_at(xs, 0), xs)
+    layout, steps = Layout(cell, state, x.shape), steps_of(xs)
+    (params, tables), (own, shared) = layout.of_cell(cell), layout.of_state(state)
+    of_charge, of_emit = jax.eval_shape(lambda *trees: trees, (params, own, x), (params, own))
+
+    def charge(known: Any, varying: Any) -> tuple[Floats, list[Array]]:
+        (tables, shared), (params, own, x) = known, varying
+        return layout.of_state(layout.cell(params, tables).charged(layout.state(own, shared), x))
+
+    def after(known: Any, varying: Any) -> tuple[tuple[Floats, Array], list[Array]]:
+        (tables, shared), (params, h) = known, varying
+        state, s = emit(layout.cell(params, tables), layout.state(h, shared))
+        own, shared = layout.of_state(state)
+        return (own, s), shared
+
+    charge_before, charge_rest = _split(charge, (tables, shared), of_charge)
+    emit_before, emit_rest = _split(after, (tables, shared), of_emit)
+
+    def advance(shared: list[Array], _: None) -> Any:
+        charged = charge((tables, shared), _zeros(of_charge))[1]
+        return after((tables, charged), _zeros(of_emit))[1], (shared, charged)
+
+    last, (before, charged) = lax.scan(advance, shared, None, length=steps)
+
+    def drives(tables: list[Array]) -> Drives:
+        def at_all_steps(function: Callable[[Any], list[Array]], shared: list[Array]) -> list[Array]:
+            def at_step(_: Array, shared: list[Array]) -> list[Array]:
+                return [jnp.broadcast_to(a, x.shape) for a in function((tables, shared))]
+
+            return jax.vmap(at_step)(jnp.arange(steps), shared)
+
+        return Drives(at_all_steps(charge_before, before), at_all_steps(emit_before, charged))
+
+    driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), jax.eval_shape(drives, tables))
+    own_out, s = jax.eval_shape(emit_rest, driven.emit, of_emit)
+    charge_back, emit_back = _back(charge_rest), _back(emit_rest)
+    to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))
+    return Blocks(
+        layout=layout,
+        charge=on_blocks(charge_rest, x.shape, driven.charge, of_charge),
+        emit=on_blocks(emit_rest, x.shape, driven.emit, of_emit),
+        charge_back=on_blocks(charge_back, x.shape, *to_charge_back),
+        emit_back=on_blocks(emit_back, x.shape, *to_emit_back),
+        needs_input=reads(charge_back, *to_charge_back)[len(jax.tree.leaves((driven.charge, of_charge))) - 1],
+        s=s,
+        drives=drives,
+        shared=(charged, last),
+    )
+
+
+def _split(function: Callable[..., Any], known: Any, varying: Any) -> tuple[Callable, Callable]:
+    """`split` of what `function` gives first, once what it gives second is seen to follow from `known`."""
+    count = len(jax.tree.leaves(known))
+    if any(reads(lambda *given: function(*given)[1], known, varying)[count:]):
+        raise NotElementwiseError("the variables that its neurons share depend on single neurons")
+    return split(lambda *given: function(*given)[0], known, varying)
+
+
+def _back(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], tuple[Floats, Floats]]:
+    """From cotangents of what `function(drives, varying)` gives to those of its floating-point arguments."""
+
+    def back(drives: Any, varying: Any, cotangents: Any) -> tuple[Floats, Floats]:
+        def forward(of_drives: Floats, of_varying: Floats) -> Any:
+            return function(with_floats(drives, of_drives), with_floats(varying, of_varying))
+
+        return jax.vjp(forward, floats(drives), floats(varying))[1](cotangents)
+
+    return back
+
+
+def _partition(chosen: list[bool], tree: Any) -> tuple[list[Any], list[Any]]:
+    leaves = list(zip(chosen, jax.tree.leaves(tree), strict=True))
+    return [a for yes, a in leaves if yes], [a for yes, a in leaves if not yes]
+
+
+def _join(chosen: list[bool], like: Any, yes: list[Any], no: list[Any]) -> Any:
+    first, second = iter(yes), iter(no)
+    leaves = [next(first) if own else next(second) for own in chosen]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)

@@ -1,0 +1,175 @@
+"""Functions of whole layers of neurons as programs on blocks of them: what the GPU kernels run.
+
+Traced at full size, a function is split in two. What follows from time alone (random numbers, gains of a step) is
+computed for all steps before the kernel starts, as drives. What is left must treat each neuron on its own, and then
+runs on a block of any shape.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
+
+from spikejax.typing import Array, Shape
+
+ELEMENTWISE = frozenset(
+    """
+    abs add add_any and atan atan2 cbrt ceil clamp convert_element_type copy copy_p cos cosh div eq erf erf_inv erfc exp
+    exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow rem
+    round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient
+    sub tan tanh xor
+    """.split()  # noqa: SIM905
+)
+"""Primitives that treat each element on its own."""
+
+CALLS = frozenset(("closed_call", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat", "checkpoint"))
+"""Primitives that only call a program."""
+
+
+class NotElementwiseError(ValueError):
+    """A function does more than treat each neuron on its own."""
+
+
+def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tuple[Callable, Callable]:
+    """`function(known, varying)` in two: what follows from `known` alone, and the rest.
+
+    Args:
+        function: what is split.
+        known: arrays, or their shapes and dtypes.
+        varying: likewise.
+
+    Returns:
+        `before(known)`, the list of drives, and `rest(drives, varying)`, which gives what `function` gives.
+    """
+    closed, out = jax.make_jaxpr(function, return_shape=True)(known, varying)
+    jaxpr = closed.jaxpr
+    inputs = jaxpr.invars[: len(jax.tree.leaves(known))], jaxpr.invars[len(jax.tree.leaves(known)) :]
+    fixed = {*jaxpr.constvars, *inputs[0]}
+    first, second = [], []
+    for equation in jaxpr.eqns:
+        if all(isinstance(a, Literal) or a in fixed for a in equation.invars):
+            first.append(equation)
+            fixed.update(equation.outvars)
+        else:
+            second.append(equation)
+    used = list(dict.fromkeys(a for a in (*_reads(second), *_variables(jaxpr.outvars)) if a in fixed))
+    program_before = _program(jaxpr, [*jaxpr.constvars, *inputs[0]], first, used)
+    program_rest = _program(jaxpr, [*used, *inputs[1]], second, jaxpr.outvars)
+
+    def before(known: Any) -> list[Array]:
+        return list(program_before(*closed.consts, *jax.tree.leaves(known)))
+
+    def rest(drives: list[Array], varying: Any) -> Any:
+        return jax.tree.unflatten(jax.tree.structure(out), program_rest(*drives, *jax.tree.leaves(varying)))
+
+    return before, rest
+
+
+def on_blocks(function: Callable[..., Any], shape: Shape, *args: Any) -> Callable[..., Any]:
+    """`function`, of arrays of `shape`, as a function of blocks of any one shape, among scalars.
+
+    Args:
+        function: from trees of arrays to a tree of arrays, elementwise.
+        shape: of all these arrays.
+        *args: the arguments it is to take, arrays or their shapes and dtypes.
+
+    Raises:
+        NotElementwiseError: it is not elementwise.
+    """
+    closed, out = jax.make_jaxpr(function, return_shape=True)(*args)
+    structure = jax.tree.structure(out)
+    _check(closed.jaxpr, shape)
+
+    def on_block(*args: Any) -> Any:
+        leaves = jax.tree.leaves(args)
+        block = max((jnp.shape(a) for a in leaves), key=len)
+        outs = _evaluate(closed.jaxpr, closed.consts, leaves, block)
+        return structure.unflatten([jnp.broadcast_to(a, block) for a in outs])
+
+    return on_block
+
+
+def reads(function: Callable[..., Any], *args: Any) -> list[bool]:
+    """Which leaves of the arguments the value of `function` depends on."""
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    needed = set(_variables(jaxpr.outvars))
+    for equation in reversed(jaxpr.eqns):
+        if needed.intersection(equation.outvars):
+            needed.update(_reads([equation]))
+    return [a in needed for a in jaxpr.invars]
+
+
+def _variables(atoms: Iterable[Any]) -> list[Any]:
+    return [a for a in atoms if not isinstance(a, Literal)]
+
+
+def _reads(equations: Iterable[JaxprEqn]) -> list[Any]:
+    return _variables(a for equation in equations for a in equation.invars)
+
+
+def _program(jaxpr: Jaxpr, inputs: list[Any], equations: list[JaxprEqn], outputs: list[Any]) -> Callable[..., Any]:
+    """Some equations of `jaxpr` as a function."""
+    names = [f"input{i}" for i in range(len(inputs))], [f"output{i}" for i in range(len(outputs))]
+    info = jaxpr.debug_info._replace(arg_names=tuple(names[0]), result_paths=tuple(names[1]))
+    part = jaxpr.replace(constvars=[], invars=inputs, eqns=equations, outvars=outputs, debug_info=info)
+    return jaxpr_as_fun(ClosedJaxpr(part, []))
+
+
+def _evaluate(jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block: Shape) -> list[Any]:
+    """What `jaxpr` gives for blocks: scalars stay scalars, all else has the shape of the block."""
+    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
+
+    def read(a: Any) -> Any:
+        return a.val if isinstance(a, Literal) else values[a]
+
+    for equation in jaxpr.eqns:
+        outs = _bind(equation, [read(a) for a in equation.invars], block)
+        values.update(zip(equation.outvars, outs, strict=True))
+    return [read(a) for a in jaxpr.outvars]
+
+
+def _bind(equation: JaxprEqn, args: list[Any], block: Shape) -> list[Any]:
+    called = _called(equation)
+    if called is not None:
+        return _evaluate(*called, args, block)
+    if equation.primitive.name == "broadcast_in_dim":
+        return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
+    if equation.primitive.name == "round":
+        return [_round(args[0], equation.params["rounding_method"])]
+    own = block if any(jnp.shape(a) for a in args) else ()
+    return [equation.primitive.bind(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
+
+
+def _round(a: Any, method: lax.RoundingMethod) -> Any:
+    """`lax.round` by operations that Triton has."""
+    if method == lax.RoundingMethod.AWAY_FROM_ZERO:
+        return jnp.sign(a) * jnp.floor(jnp.abs(a) + 0.5)
+    up = jnp.floor(a + 0.5)
+    tie_to_odd = (up - a == 0.5) & (up - 2 * jnp.floor(up / 2) == 1)
+    return up - tie_to_odd.astype(up.dtype)
+
+
+def _called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:
+    """The program that an equation only calls, and its constants."""
+    if equation.primitive.name not in CALLS:
+        return None
+    program = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in equation.params)
+    return getattr(program, "jaxpr", program), getattr(program, "consts", [])
+
+
+def _check(jaxpr: Jaxpr, shape: Shape) -> None:
+    """Raises NotElementwiseError unless the program can run on blocks."""
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        called = _called(equation)
+        if called is not None:
+            _check(called[0], shape)
+        elif name not in ELEMENTWISE | {"broadcast_in_dim"}:
+            raise NotElementwiseError(f"its equations use `{name}`, which does not treat each neuron on its own")
+        for a in (*equation.invars, *equation.outvars):
+            own = a.aval.shape  # pyright: ignore[reportAttributeAccessIssue]
+            if own not in ((), shape):
+                raise NotElementwiseError(f"`{name}` in its equations has an array of shape {own}")
