@@ -1,6 +1,7 @@
 """A neuron with spikes inside and analog values outside."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 
@@ -49,6 +50,11 @@ class LIAF(LIF):
             raise ValueError(f"`act` must name a function of jax.nn, such as 'relu', got {self.act!r}")
         if not isinstance(self.act, str) and not callable(self.act):
             raise TypeError(f"`act` must be a function, or a name such as 'relu', got {self.act!r}")
+
+    @property
+    def output_kind(self) -> Literal["analog"]:
+        """What the cell puts out: any number."""
+        return "analog"
 
     def fire(self, h: State) -> Array:
         """The activation of the charged membrane."""

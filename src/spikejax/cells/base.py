@@ -1,7 +1,7 @@
 """What the neuron models share: the template charge, fire, reset."""
 
 from dataclasses import field
-from typing import Any, NamedTuple, dataclass_transform
+from typing import Any, Literal, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct, check
-from spikejax.surrogate import Sigmoid
+from spikejax.surrogate import Sigmoid, SurrogateFunction
 from spikejax.typing import Array, Shape, State, Surrogate
 
 
@@ -34,6 +34,15 @@ class ChargeFireReset(Struct):
 
     `h` has the structure of the state, so the sequence of `h` is enough to recompute spikes, states and gradients.
     """
+
+    @property
+    def output_kind(self) -> Literal["spikes", "counts", "analog"]:
+        """What the cell puts out: 0 and 1, integers, or any number."""
+        surrogate = getattr(self, "surrogate", None)
+        if surrogate is None or not getattr(surrogate, "spiking", True):
+            return "analog"
+        counts = isinstance(surrogate, SurrogateFunction) and type(surrogate).spike is not SurrogateFunction.spike
+        return "counts" if counts else "spikes"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(kw_only=True, **kwargs)

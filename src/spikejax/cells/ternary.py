@@ -1,5 +1,7 @@
 """Neurons that fire 1, 0 or -1."""
 
+from typing import Literal
+
 import jax
 import numpy as np
 from jax.core import Tracer
@@ -32,6 +34,11 @@ class TernaryNeuron(Neuron):
         if self.v_reset is not None and not isinstance(self.v_threshold, Tracer):
             lowest = -np.asarray(self.v_threshold)
             check("v_reset", self.v_reset, lambda v: v > lowest, f"> -v_threshold, {self.v_threshold!r}")
+
+    @property
+    def output_kind(self) -> Literal["counts", "analog"]:
+        """What the cell puts out: the integers from -1 to 1."""
+        return "counts" if super().output_kind == "spikes" else "analog"
 
     def fire(self, h: State) -> Array:
         """Spikes, -1, 0 or 1, of the charged membrane."""

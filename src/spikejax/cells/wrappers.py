@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,11 @@ class Refractory(ChargeFireReset):
         """The state before the first step: the neuron's own, and nothing to wait for."""
         check_broadcast(self, shape)
         return RefractoryState(self.cell.init_state(shape, dtype, key=key), jnp.zeros(shape, dtype))
+
+    @property
+    def output_kind(self) -> Literal["spikes", "counts", "analog"]:
+        """What the neuron puts out."""
+        return self.cell.output_kind
 
     def charge(self, state: RefractoryState, x: Array) -> RefractoryState:
         """The neuron's charge, where it does not wait."""
@@ -164,6 +169,11 @@ class Stochastic(ChargeFireReset):
         check_broadcast(self, shape)
         own, inner = jax.random.split(key)
         return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32))
+
+    @property
+    def output_kind(self) -> Literal["spikes", "counts", "analog"]:
+        """What the neuron puts out."""
+        return self.cell.output_kind
 
     def charge(self, state: StochasticState, x: Array) -> StochasticState:
         """The neuron's charge."""

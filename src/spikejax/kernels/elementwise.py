@@ -47,10 +47,15 @@ def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tupl
     closed, out = jax.make_jaxpr(function, return_shape=True)(known, varying)
     jaxpr = closed.jaxpr
     inputs = jaxpr.invars[: len(jax.tree.leaves(known))], jaxpr.invars[len(jax.tree.leaves(known)) :]
-    fixed = {*jaxpr.constvars, *inputs[0]}
+    fixed, constant = {*jaxpr.constvars, *inputs[0]}, set()
     first, second = [], []
     for equation in jaxpr.eqns:
-        if all(isinstance(a, Literal) or a in fixed for a in equation.invars):
+        used = {*_variables(equation.invars)}
+        if used <= constant:  # cheap to compute anew, and no drive
+            first.append(equation)
+            second.append(equation)
+            constant.update(equation.outvars)
+        elif used <= fixed | constant:
             first.append(equation)
             fixed.update(equation.outvars)
         else:

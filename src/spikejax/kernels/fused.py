@@ -10,8 +10,12 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from spikejax.cells import ChargeFireReset
+from spikejax.kernels import adjoint
+from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.choice import BACKENDS, which
+from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
+from spikejax.kernels.packed import known_run, pack
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
@@ -25,6 +29,9 @@ from spikejax.kernels.template import (
     with_floats,
 )
 from spikejax.typing import Array, Cell, Sequence, State
+
+RESIDUALS = ("h", "x", "packed")
+BACKWARDS = ("scan", "associative")
 
 
 class Fused(NamedTuple):
@@ -53,14 +60,26 @@ class How:
         structure: of `(cell, state, xs)`.
         keep: whether the states after each step are put out.
         backend: name of the back end.
+        residuals: what the backward pass keeps.
+        backward: how it goes through time.
     """
 
     structure: Any
     keep: bool
     backend: str
+    residuals: str
+    backward: str
 
 
-def fused_scan(cell: Cell, state: State, xs: Sequence, *, backend: str | None = None) -> tuple[State, Array]:
+def fused_scan(
+    cell: Cell,
+    state: State,
+    xs: Sequence,
+    *,
+    residuals: str = "h",
+    backward: str = "scan",
+    backend: str | None = None,
+) -> tuple[State, Array]:
     """Runs a cell of the form charge, fire, reset over time as one op.
 
         h[t] = charge(state[t-1], x[t])      s[t] = fire(h[t])      state[t] = reset(h[t], s[t])
@@ -72,30 +91,74 @@ def fused_scan(cell: Cell, state: State, xs: Sequence, *, backend: str | None = 
         cell: the cell; its array fields, the state and the input have gradients.
         state: as `cell.init_state` gives it.
         xs: input `[T, N, *]`, or static.
+        residuals: what the backward pass keeps: "h"; "x", nothing but the input, from which it computes h again;
+            "packed", h in bfloat16 and a bit a spike, for cells whose output is 0 or 1.
+        backward: how the backward pass goes through time: "scan", step by step, or "associative", in about log2(T)
+            stages, for cells whose equations are elementwise.
         backend: "xla", or "triton" on a GPU; None chooses, see `which`.
 
     Returns:
         The last state, and the outputs `[T, N, *]`.
 
     Raises:
-        ValueError: `cell` is not of that form, the input and the state differ in shape, or `backend` is unknown.
+        ValueError: `cell` is not of that form, or not of the form that `residuals` or `backward` asks for; the input
+            and the state differ in shape; an option is unknown.
     """
-    return fused(cell, state, xs, keep=False, backend=backend)[:2]
+    return fused(cell, state, xs, keep=False, residuals=residuals, backward=backward, backend=backend)[:2]
 
 
-def fused(cell: Cell, state: State, xs: Sequence, *, keep: bool, backend: str | None = None) -> Fused:
+def fused(
+    cell: Cell,
+    state: State,
+    xs: Sequence,
+    *,
+    keep: bool,
+    residuals: str = "h",
+    backward: str = "scan",
+    backend: str | None = None,
+) -> Fused:
     """`fused_scan`, with the states after each step where `keep`."""
-    if backend not in (None, *BACKENDS):
-        raise ValueError(f"`backend` must be one of {', '.join(map(repr, BACKENDS))}, or None, got {backend!r}")
+    check_option("residuals", residuals, RESIDUALS)
+    check_option("backward", backward, BACKWARDS)
+    check_option("backend", backend, (None, *BACKENDS))
     reason = why_not_fused(cell)
     if reason or not isinstance(cell, ChargeFireReset):
         raise ValueError(f"`cell` has no fused kernel, because {reason}: use method='scan'")
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
     _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, input_at(xs, 0)), cell, state, xs)
+    if residuals == "packed" and cell.output_kind != "spikes":
+        raise ValueError(
+            f"`residuals` 'packed' keeps a bit a spike, and the output of {type(cell).__name__} is not 0 or 1 but "
+            f"{cell.output_kind!r}: use residuals='h'"
+        )
+    if backward == "associative":
+        _check_elementwise(cell, state, xs)
     backend = backend or which(cell, y.shape).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
-    last, ys, hs = _fused(How(structure, keep, backend), leaves)
+    how = How(structure, keep, backend, residuals, backward)
+    last, ys, hs = _fused(how, leaves)
     return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
+
+
+def check_option(name: str, value: Any, known: tuple[Any, ...]) -> None:
+    """Raises ValueError unless `value` is one of `known`."""
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def _check_elementwise(cell: ChargeFireReset, state: State, xs: Sequence) -> None:
+    """Raises ValueError where the associative backward pass would be wrong."""
+    try:
+        jax.eval_shape(lambda *problem: _discard(blocks_of(*problem)), cell, state, xs)
+    except NotElementwiseError as error:
+        raise ValueError(
+            f"`backward` 'associative' treats each neuron on its own, and {type(cell).__name__} does not: {error}; "
+            f"use backward='scan'"
+        ) from error
+
+
+def _discard(_: Any) -> None:
+    """Nothing: what was computed was to raise or not."""
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -124,16 +187,33 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
         return jax.jvp(from_active, ([values[i] for i in active],), (tangents,))[1]
 
     def pull(residuals: Any, cotangents: Floats) -> Floats:
-        leaves, hs = residuals
+        leaves, kept = residuals
         cell, state, xs = how.structure.unflatten(leaves)
         count = len(floats(state))
         last, ys, of_hs = cotangents[:count], cotangents[count], cotangents[count + 1 :]
-        parts = backend.backward(cell, state, xs, hs, Cotangents(last, ys, of_hs if how.keep else None))
+        given = Cotangents(last, ys, of_hs if how.keep else None)
+        parts = _backward(how, cell, state, xs, kept, given)
         found = [g for part in parts for g in part]
         return [found[i] for i in active]
 
-    tangent = linear_call(push, pull, (leaves, hs), [tangents[i] for i in active])
+    kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack(hs, ys)}[how.residuals]()
+    tangent = linear_call(push, pull, (leaves, kept), [tangents[i] for i in active])
     return out, as_cotangent(out, tangent)
+
+
+def _backward(
+    how: How, cell: ChargeFireReset, state: State, xs: Sequence, kept: Any, cotangents: Cotangents
+) -> tuple[Floats, Floats, Floats]:
+    """The cotangents of cell, state and input, from what was kept."""
+    backend = BACKENDS[how.backend]
+    backward = adjoint.backward if how.backward == "associative" else backend.backward
+    if how.residuals == "x":
+        kept = backend.forward(cell, state, xs)[2]
+    if how.residuals == "packed":
+        known, start, hs, cotangents = known_run(cell, state, kept, cotangents)
+        g_cell, g_state, g_xs = backward(known, start, xs, hs, cotangents)
+        return g_cell, g_state[:-1], g_xs
+    return backward(cell, state, xs, kept, cotangents)
 
 
 _fused.defjvp(_fused_jvp, symbolic_zeros=True)

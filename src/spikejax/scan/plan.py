@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import ceil, isqrt
 
+from spikejax.kernels import BACKWARDS, RESIDUALS, check_option
 from spikejax.typing import Cell, Network, WholeSequenceCell
 
 METHODS = ("auto", "fused", "scan", "associative")
@@ -20,6 +21,8 @@ class Plan:
         chunk: time steps computed layer by layer at once.
         remat: whether each chunk is computed again in the backward pass.
         method: how one cell runs through a chunk.
+        residuals: what the fused kernel keeps for the backward pass.
+        backward: how the fused kernel goes back through a chunk.
         reasons: a sentence for each choice that was not given.
     """
 
@@ -27,6 +30,8 @@ class Plan:
     chunk: int
     remat: bool
     method: str
+    residuals: str = "h"
+    backward: str = "scan"
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -35,10 +40,21 @@ class Plan:
         head = (
             f"{self.steps} steps in {chunks} chunk(s) of at most {self.chunk}{remat}; cells by method {self.method!r}"
         )
+        if (self.residuals, self.backward) != ("h", "scan"):
+            head += f", which keeps {self.residuals!r} and goes back by {self.backward!r}"
         return "\n".join((head, *(f"- {reason}" for reason in self.reasons)))
 
 
-def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = False, method: str = "auto") -> Plan:
+def plan(
+    cell: Cell,
+    steps: int,
+    *,
+    chunk: int | None = None,
+    remat: bool = False,
+    method: str = "auto",
+    residuals: str = "h",
+    backward: str = "scan",
+) -> Plan:
     """What `run` does with these arguments.
 
     Args:
@@ -47,14 +63,21 @@ def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = Fals
         chunk: as in `run`; None chooses.
         remat: as in `run`.
         method: as in `run`.
+        residuals: as in `run`.
+        backward: as in `run`.
 
     Raises:
-        ValueError: `steps` or `chunk` is not a positive integer, or `method` is unknown.
+        ValueError: `steps` or `chunk` is not a positive integer, or another argument is unknown, or `residuals` or
+            `backward` has nothing to do with `method`.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"`steps` must be an integer > 0, got {steps!r}: a run needs at least one time step")
-    if method not in METHODS:
-        raise ValueError(f"`method` must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    check_option("method", method, METHODS)
+    check_option("residuals", residuals, RESIDUALS)
+    check_option("backward", backward, BACKWARDS)
+    for name, value, default in (("residuals", residuals, "h"), ("backward", backward, "scan")):
+        if value != default and method in ("scan", "associative"):
+            raise ValueError(f"`{name}` {value!r} is of the fused kernel, but method is {method!r}: use method='fused'")
     reasons = []
     if method == "auto":
         reasons.append("method 'auto': 'fused' for every cell in charge, fire and reset, 'scan' for all others")
@@ -63,7 +86,7 @@ def plan(cell: Cell, steps: int, *, chunk: int | None = None, remat: bool = Fals
         reasons.append(f"chunk {chunk}: {reason}")
     elif isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(f"`chunk` must be an integer from 1 to the {steps} time steps, or None, got {chunk!r}")
-    return Plan(steps, min(chunk, steps), remat, method, tuple(reasons))
+    return Plan(steps, min(chunk, steps), remat, method, residuals, backward, tuple(reasons))
 
 
 def _choose_chunk(cell: Cell, steps: int, remat: bool) -> tuple[int, str]:

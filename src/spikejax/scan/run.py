@@ -23,6 +23,8 @@ def run(
     chunk: int | None = None,
     remat: bool = False,
     method: str = "auto",
+    residuals: str = "h",
+    backward: str = "scan",
     lengths: ArrayLike | None = None,
     record: Names[str] | None = None,
 ) -> tuple[State, Any]:
@@ -43,9 +45,14 @@ def run(
         chunk: time steps computed layer by layer at once; None chooses (see `plan`).
         remat: True computes each chunk again in the backward pass instead of storing what it needs: memory grows
             with `chunk + T / chunk` instead of T.
-        method: how one cell runs through its chunk: "scan", step by step; "associative", in about log2(chunk) stages,
-            for cells whose state is linear in the one before (`LeakyIntegrator`, `LinearLIF`); or "auto" to choose.
-            Encoders and parallel neurons have a way of their own, whatever the method.
+        method: how one cell runs through its chunk: "fused", by one kernel with a backward pass of its own, for cells
+            in charge, fire and reset; "scan", step by step in a `lax.scan`; "associative", in about log2(chunk) stages,
+            for cells whose state is linear in the one before (`LeakyIntegrator`, `LinearLIF`); or "auto", fused where
+            a cell can be. Encoders and parallel neurons have a way of their own, whatever the method.
+        residuals: what the fused kernel keeps for the backward pass: "h", the membranes before the reset; "x", nothing
+            but the input, from which it computes them again; "packed", these in bfloat16 and a bit a spike, which
+            rounds the gradients.
+        backward: how the fused kernel goes back: "scan", step by step, or "associative", in about log2(chunk) stages.
         lengths: valid steps of each sequence `[N]`, integers from 1 to T. After its length a sequence's state and
             outputs stay as they were at its last valid step.
         record: names of what to return besides the outputs: "spikes" (the output of every cell), "membrane" (its `v`
@@ -56,9 +63,9 @@ def run(
         dict from "path.kind" to `[T, N, *]`.
 
     Raises:
-        ValueError: no time step, no time axis and no `steps` or both, a state made for another shape, an unknown
-            `method` or `record`, a `chunk` or `lengths` out of range, a cell that is not linear with "associative",
-            a cell that was built for another number of steps.
+        ValueError: no time step, no time axis and no `steps` or both, a state made for another shape, an unknown name
+            of a way or a record, a `chunk` or `lengths` out of range, a cell that cannot go the way asked for, a cell
+            that was built for another number of steps.
         TypeError: `cell` has no `init_state` and `step`.
     """
     if isinstance(cell, type):
@@ -70,7 +77,7 @@ def run(
     inputs = _inputs(jnp.asarray(xs), steps)
     shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
     count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
-    chosen = plan(cell, count, chunk=chunk, remat=remat, method=method)
+    chosen = plan(cell, count, chunk=chunk, remat=remat, method=method, residuals=residuals, backward=backward)
     if state is None:
         dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
         state = cell.init_state(shape, dtype)
@@ -99,7 +106,7 @@ def _over_chunks(
     """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
 
     def one_chunk(carry: Any, start: int | Array, xs: Sequence) -> tuple[Any, Any]:
-        walk = Walk(start, lengths, record, plan.method)
+        walk = Walk(plan, start, lengths, record)
         variables, state = carry
         variables, state, ys = propagate(variables, state, xs, walk)
         if isinstance(ys, Static):

@@ -8,6 +8,7 @@ from jax import lax
 
 from spikejax.kernels import fused, why_not_fused
 from spikejax.scan.associative import check_linear, name_of, scan_linear
+from spikejax.scan.plan import Plan
 from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static, WholeSequenceCell
 
 KINDS = {"membrane": "v"}
@@ -20,16 +21,14 @@ class Walk:
     Lives while a chunk is traced. After the walk, `records` holds what was asked for.
 
     Args:
+        plan: how cells run through the chunk.
         start: index of the chunk's first step, for `lengths`.
         lengths: valid steps of each sequence `[N]`, or None.
         record: names asked for, each "path.kind" or "kind" alone for every cell.
-        method: how a cell that has no way of its own runs through the chunk.
     """
 
-    def __init__(
-        self, start: int | Array, lengths: Array | None, record: tuple[str, ...], method: str = "scan"
-    ) -> None:
-        self.start, self.lengths, self.record, self.method = start, lengths, record, method
+    def __init__(self, plan: Plan, start: int | Array, lengths: Array | None, record: tuple[str, ...]) -> None:
+        self.plan, self.start, self.lengths, self.record = plan, start, lengths, record
         self.records: dict[str, Array] = {}
         self.available: list[str] = []
 
@@ -44,12 +43,12 @@ class Walk:
             state, ys = parallel.steps(state, xs if alive is None else _silence(xs, alive))
         elif parallel and alive is None and not any(wanted.values()):
             state, ys = parallel.steps(state, xs)
-        elif self.method == "associative" and not parallel:
+        elif self.plan.method == "associative" and not parallel:
             state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
             kept = {name: getattr(states, field) for name, field in wanted.items() if field}
-        elif _takes_fused(cell, self.method, path):
+        elif _takes_fused(cell, self.plan.method, path):
             left = None if self.lengths is None else self.lengths - self.start
-            state, ys, kept = _at_once(cell, state, xs, alive, left, wanted)
+            state, ys, kept = _at_once(self.plan, cell, state, xs, alive, left, wanted)
         else:
             state, ys, kept = _step_by_step(cell, state, xs, alive, wanted)
         self.records |= kept | {name: ys for name, field in wanted.items() if not field}
@@ -101,11 +100,12 @@ def _step_by_step(
 
 
 def _at_once(
-    cell: Cell, state: State, xs: Sequence, alive: Array | None, left: Array | None, wanted: dict[str, str]
+    plan: Plan, cell: Cell, state: State, xs: Sequence, alive: Array | None, left: Array | None, wanted: dict[str, str]
 ) -> tuple[State, Array, dict[str, Any]]:
     """As `_step_by_step`, by the fused kernel; `left` `[N]` steps of each sequence are still to go."""
     xs = xs if alive is None else _silence(xs, alive)
-    last, ys, states = fused(cell, state, xs, keep=left is not None or any(wanted.values()))
+    keep = left is not None or any(wanted.values())
+    last, ys, states = fused(cell, state, xs, keep=keep, residuals=plan.residuals, backward=plan.backward)
     if left is not None:
         last = _last_alive(left, state, states, last)
     return last, ys, {name: getattr(states, field) for name, field in wanted.items() if field}

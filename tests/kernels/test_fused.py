@@ -1,0 +1,142 @@
+"""The fused kernel: the same values and gradients as a plain loop, by every back end and every way back."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.cells.cases import ALL, HARD, Row
+from tests.cells.reference import inputs
+from tests.cells.runs import QUICK, close, loop, run_and_grad, setup
+
+import spikejax as sx
+from spikejax.kernels import fused_scan
+from spikejax.typing import Static
+
+each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+WRAPPED = {
+    "refractory": sx.Refractory(sx.LIF(tau=jnp.array(2.5)), 2),
+    "stochastic": sx.Stochastic(sx.LIF(tau=jnp.array(2.5))),
+    "both": sx.Refractory(sx.Stochastic(sx.ALIF(tau=jnp.array(2.5), v_threshold=0.5)), 1),
+}
+
+
+def by_kernel(cell, xs, state, **how):
+    return fused_scan(cell, state, xs, **how)
+
+
+def compiled(cell, at, **how):
+    """Values and gradients, the kernel chosen by `how`."""
+    return jax.jit(partial(run_and_grad, run=partial(by_kernel, **how)), compiler_options=QUICK)(cell, at)
+
+
+@each_row
+def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
+    cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
+    plain = jax.jit(partial(run_and_grad, run=loop), compiler_options=QUICK)(cell, at)
+    for how in ({"backend": "xla"}, {"backend": "interpret"}, {"backward": "associative"}, {"residuals": "x"}):
+        close(compiled(cell, at, **how), plain, 5e-6)
+
+
+@each_row
+def test_packed_residuals_round_the_gradients(row: Row):
+    cell, at = setup(row, row.variant)
+    assert cell.output_kind == row.output
+    if row.output != "spikes":
+        with pytest.raises(ValueError, match=rf"`residuals` 'packed' keeps a bit a spike, .* {row.cell.__name__} is n"):
+            compiled(cell, at, residuals="packed")
+        return
+    outs, grads = compiled(cell, at, residuals="h")
+    packed_outs, packed_grads = compiled(cell, at, residuals="packed")
+    close(packed_outs, outs, 1e-9)
+    close(packed_grads, grads, 4e-2)
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (packed_grads, grads)), strict=True))
+
+
+@pytest.mark.parametrize("cell", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("backend", ["xla", "interpret"])
+def test_wrapped_neurons(cell, backend):
+    xs = jnp.asarray(inputs(ALL[0]).xs, jnp.float32)
+    state = cell.init_state(xs.shape[1:], key=jax.random.key(3))
+    assert cell.output_kind == "spikes"
+
+    def loss(run, cell, xs):
+        last, ys = run(cell, xs, state)
+        return jnp.sum(jnp.cos(jnp.arange(ys.size).reshape(ys.shape)) * ys) + last.v.sum()
+
+    want, got = (
+        jax.jit(jax.value_and_grad(partial(loss, r), (0, 1))) for r in (loop, partial(by_kernel, backend=backend))
+    )
+    close(got(cell, xs), want(cell, xs), 5e-6)
+
+
+@pytest.mark.parametrize("shape", [(1,), (512,), (3, 300), (2, 8, 64)], ids=str)
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_any_number_of_neurons_and_steps(shape, steps):
+    """A block is 512 neurons: part of one, exactly one, one and a tail, several."""
+    key = jax.random.key(0)
+    xs, w = 2 * jax.random.uniform(key, (steps, *shape)), jax.random.normal(key, (steps, *shape))
+    cell = sx.ALIF(tau=jnp.linspace(1.5, 4.0, shape[-1]), v_threshold=0.5, beta=jnp.array(0.3))
+    state = cell.init_state(shape)
+
+    def both(**how):
+        def values(cell, xs):
+            last, ys = fused_scan(cell, state, xs, **how)
+            return jnp.sum(w * ys) + last.b.sum(), (last, ys)
+
+        return jax.jit(jax.value_and_grad(values, (0, 1), has_aux=True))(cell, xs)
+
+    close(both(backend="interpret"), both(backend="xla"), 5e-6)
+
+
+@pytest.mark.parametrize("backend", ["xla", "interpret"])
+@pytest.mark.parametrize("residuals", ["h", "x", "packed"])
+def test_a_static_input_equals_its_repetition(backend, residuals):
+    cell, x = sx.LIF(tau=jnp.array(3.0)), jnp.linspace(0.5, 3.0, 12).reshape(3, 4)
+    how = {"backend": backend, "residuals": residuals}
+
+    def loss(cell, x, static):
+        xs = Static(x, 6) if static else jnp.broadcast_to(x, (6, *x.shape))
+        last, ys = fused_scan(cell, cell.init_state(x.shape), xs, **how)
+        return jnp.sum(jnp.arange(ys.size).reshape(ys.shape) * ys) + last.v.sum()
+
+    grads = [jax.jit(jax.value_and_grad(loss, (0, 1)), static_argnums=2)(cell, x, static) for static in (True, False)]
+    close(*grads, 1e-5)
+
+
+@pytest.mark.parametrize("backend", ["xla", "interpret"])
+def test_bfloat16_in_and_out_over_a_float32_membrane(backend):
+    cell, at = setup(ALL[1], HARD)
+    xs = at.xs.astype(jnp.bfloat16)
+    state = cell.init_state(xs.shape[1:])
+    (last, ys), pull = jax.vjp(lambda xs: fused_scan(cell, state, xs, backend=backend), xs)
+    (grad,) = pull((jax.tree.map(jnp.ones_like, last), jnp.ones_like(ys)))
+    assert (last.v.dtype, ys.dtype, grad.dtype) == (jnp.float32, jnp.bfloat16, jnp.bfloat16)
+    exact = jax.grad(lambda xs: sum(map(jnp.sum, jax.tree.leaves(loop(cell, xs, state)))))(xs.astype(jnp.float32))
+    np.testing.assert_allclose(grad.astype(jnp.float32), exact, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("backend", ["xla", "interpret"])
+@pytest.mark.parametrize("how", [{}, {"residuals": "packed"}, {"residuals": "x"}, {"backward": "associative"}], ids=str)
+def test_states_that_are_kept_have_gradients(backend, how):
+    cell, at = setup(ALL[1], HARD)
+    state = cell.init_state(at.xs.shape[1:])
+    tolerance = 2e-2 if how.get("residuals") == "packed" else 5e-6
+
+    def loss(run, cell, xs):
+        _, ys, states = run(cell, xs)
+        return jnp.sum(jnp.sin(jnp.arange(ys.size).reshape(ys.shape)) * (ys + states.v))
+
+    def plain(cell, xs):
+        (last, ys), states = (
+            jax.lax.scan(lambda s, x: (lambda r: (r[0], (r[1], r[0])))(cell.step(s, x)), state, xs)[1],
+            None,
+        )
+        return states, last, ys
+
+    kernel = jax.jit(
+        jax.grad(partial(loss, lambda c, x: sx.kernels.fused(c, state, x, keep=True, backend=backend, **how)), (0, 1))
+    )
+    by_scan = jax.jit(jax.grad(partial(loss, plain), (0, 1)))
+    close(kernel(cell, at.xs), by_scan(cell, at.xs), tolerance)

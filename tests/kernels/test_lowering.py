@@ -1,0 +1,98 @@
+"""The GPU kernels compile to GPU code, here without a GPU: for an H200, forward and backward, for every cell."""
+
+from contextlib import nullcontext
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AbstractMesh
+from tests.cells.cases import ALL, Row
+from tests.cells.runs import setup, state_of
+
+import spikejax as sx
+from spikejax.kernels import BACKENDS, fused_scan, which
+
+KERNELS = ("triton",)
+
+
+def on_h200():
+    """From JAX 0.11 on, code for a GPU is made for one of a kind."""
+    if jax.__version_info__ < (0, 11):
+        return nullcontext()
+    device = jax.sharding.AbstractDevice("NVIDIA H200", 132, "cuda")
+    return jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=device))
+
+
+def lowered(backend, cell, state, xs, w, **how) -> str:
+    """The program for the GPU of a forward and a backward pass."""
+
+    def both(cell, state, xs, w):
+        out, pull = jax.vjp(lambda *at: fused_scan(*at, backend=backend, **how)[1], cell, state, xs)
+        return out, [g for g in jax.tree.leaves(pull(w)) if g.dtype != jax.dtypes.float0]
+
+    with on_h200():
+        return jax.jit(both).trace(cell, state, xs, w).lower(lowering_platforms=("cuda",)).as_text()
+
+
+@pytest.mark.filterwarnings("ignore:.*[Tt]riton.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+def test_every_cell_lowers_for_a_gpu(row: Row, backend):
+    cell, at = setup(row, row.variant)
+    assert which(cell, at.xs.shape[1:], platform="gpu").backend == "triton"
+    program = lowered(backend, cell, state_of(cell, at.variables, at.others), at.xs, at.weights[0])
+    assert program.count("custom_call @__gpu$xla.gpu.triton") == 2  # one forward, one backward
+
+
+@pytest.mark.filterwarnings("ignore:.*[Tt]riton.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("how", [{}, {"residuals": "x"}, {"residuals": "packed"}], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_way_lowers_for_a_gpu(dtype, how, backend):
+    xs = jnp.ones((16, 64, 1000), dtype)
+    cell = sx.LIF(tau=jnp.full(1000, 2.0), surrogate=sx.surrogate.ATan())
+    assert "custom_call" in lowered(backend, cell, cell.init_state(xs.shape[1:]), xs, xs, **how)
+
+
+def test_a_choice_has_a_reason():
+    class Mixing(sx.Neuron):
+        def charge(self, state, x):
+            return state._replace(v=state.v + x.mean())
+
+    class Own(sx.Neuron):
+        def step(self, state, x):
+            return state, x
+
+    shape = (4, 8)
+    assert which(sx.LIF(), shape) == ("xla", "on cpu XLA compiles the loop")
+    assert which(sx.NoisyLIF(), shape, platform="gpu").backend == "triton"
+    assert which(sx.Refractory(sx.LIF(), 2), shape, platform="gpu").backend == "triton"
+    mixing = which(Mixing(), shape, platform="gpu")
+    assert mixing.backend == "xla" and "`reduce_sum`, which does not treat each neuron on its own" in mixing.reason
+    assert which(Own(), shape) == (None, "Own has a `step` of its own, so it runs step by step")
+    psn = sx.PSN(T=3, key=jax.random.key(0))
+    assert which(psn, shape) == (None, "PSN is not written as charge, fire and reset, so it runs step by step")
+    with pytest.raises(ValueError, match=r"`tau` has shape \(5,\), which does not broadcast"):
+        which(sx.LIF(tau=jnp.full(5, 2.0)), shape, platform="gpu")
+    with pytest.raises(
+        ValueError, match=r"`backward` 'associative' treats each neuron on its own, and Mixing does not"
+    ):
+        fused_scan(Mixing(), Mixing().init_state(shape), jnp.ones((3, *shape)), backward="associative")
+    with pytest.raises(
+        ValueError, match=r"`cell` has no fused kernel, because Own has a `step` of its own: use method"
+    ):
+        fused_scan(Own(), Own().init_state(shape), jnp.ones((3, *shape)))
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("residuals", "'h', 'x', 'packed'"), ("backward", "'scan', 'associative'")]
+)
+def test_an_unknown_option_is_refused(name, known):
+    for call in (sx.run, lambda cell, xs, **how: fused_scan(cell, cell.init_state((2,)), xs, **how)):
+        with pytest.raises(ValueError, match=rf"`{name}` must be one of {known}, got 'warp'"):
+            call(sx.LIF(), jnp.ones((3, 2)), **{name: "warp"})
+    with pytest.raises(ValueError, match=rf"`{name}` .* is of the fused kernel, but method is 'scan'"):
+        sx.run(sx.LIF(), jnp.ones((3, 2)), method="scan", **{name: known.split("'")[3]})
+    names = ", ".join(map(repr, (None, *BACKENDS)))
+    with pytest.raises(ValueError, match=rf"`backend` must be one of {names}, got 'warp'"):
+        fused_scan(sx.LIF(), sx.LIF().init_state((2,)), jnp.ones((3, 2)), backend="warp")
