@@ -12,7 +12,7 @@ from tests.cells.runs import setup, state_of
 import spikejax as sx
 from spikejax.kernels import BACKENDS, fused_scan, which
 
-KERNELS = ("triton",)
+KERNELS = {"triton": "__gpu$xla.gpu.triton", "mosaic": "mosaic_gpu_v2"}
 
 
 def on_h200():
@@ -41,7 +41,7 @@ def test_every_cell_lowers_for_a_gpu(row: Row, backend):
     cell, at = setup(row, row.variant)
     assert which(cell, at.xs.shape[1:], platform="gpu").backend == "triton"
     program = lowered(backend, cell, state_of(cell, at.variables, at.others), at.xs, at.weights[0])
-    assert program.count("custom_call @__gpu$xla.gpu.triton") == 2  # one forward, one backward
+    assert program.count(f"custom_call @{KERNELS[backend]}") == 2  # one forward, one backward
 
 
 @pytest.mark.filterwarnings("ignore:.*[Tt]riton.*:DeprecationWarning")

@@ -12,7 +12,7 @@ from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.template import why_not_fused
 from spikejax.typing import Cell, Shape
 
-BACKENDS = {"xla": xla, "triton": pallas.TRITON, "interpret": pallas.INTERPRET}
+BACKENDS = {"xla": xla, "triton": pallas.TRITON, "mosaic": pallas.MOSAIC, "interpret": pallas.INTERPRET}
 """By name. "interpret" runs the GPU kernel on a CPU, slowly: for tests."""
 
 

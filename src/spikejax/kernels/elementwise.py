@@ -6,6 +6,7 @@ runs on a block of any shape.
 """
 
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any
 
 import jax
@@ -27,6 +28,39 @@ ELEMENTWISE = frozenset(
 
 CALLS = frozenset(("closed_call", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat", "checkpoint"))
 """Primitives that only call a program."""
+
+
+def floor(a: Array) -> Array:
+    """`lax.floor` by way of integers, of which every floating-point number beyond 2^23 is one."""
+    down = a.astype(jnp.int32).astype(a.dtype)
+    return jnp.where(abs(a) < 2**23, jnp.where(down > a, down - 1, down), a)
+
+
+def round_off(a: Array, rounding_method: lax.RoundingMethod) -> Array:
+    """`lax.round` by way of `floor`."""
+    if rounding_method == lax.RoundingMethod.AWAY_FROM_ZERO:
+        return jnp.where(a < 0, -floor(0.5 - a), floor(a + 0.5))
+    up = floor(a + 0.5)
+    tie_to_odd = (up - a == 0.5) & (up - 2 * floor(up / 2) == 1)
+    return jnp.where(tie_to_odd, up - 1, up)
+
+
+def integer_power(a: Array, y: int) -> Array:
+    """`lax.integer_pow` as products."""
+    product = reduce(jnp.multiply, [a] * abs(y)) if y else jnp.ones_like(a)
+    return product if y >= 0 else 1 / product
+
+
+REWRITES: dict[str, Callable[..., Array]] = {
+    "add_any": jnp.add,
+    "copy": lambda a: a,
+    "floor": lambda a, **_: floor(a),
+    "integer_pow": integer_power,
+    "round": round_off,
+    "square": lambda a: a * a,
+    "stop_gradient": lambda a: a,
+}
+"""Primitives that Triton or Mosaic GPU lack, in terms of those that they have."""
 
 
 class NotElementwiseError(ValueError):
@@ -142,19 +176,11 @@ def _bind(equation: JaxprEqn, args: list[Any], block: Shape) -> list[Any]:
         return _evaluate(*called, args, block)
     if equation.primitive.name == "broadcast_in_dim":
         return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
-    if equation.primitive.name == "round":
-        return [_round(args[0], equation.params["rounding_method"])]
     own = block if any(jnp.shape(a) for a in args) else ()
+    rewrite = REWRITES.get(equation.primitive.name)
+    if rewrite is not None:
+        return [rewrite(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
     return [equation.primitive.bind(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
-
-
-def _round(a: Any, method: lax.RoundingMethod) -> Any:
-    """`lax.round` by operations that Triton has."""
-    if method == lax.RoundingMethod.AWAY_FROM_ZERO:
-        return jnp.sign(a) * jnp.floor(jnp.abs(a) + 0.5)
-    up = jnp.floor(a + 0.5)
-    tie_to_odd = (up - a == 0.5) & (up - 2 * jnp.floor(up / 2) == 1)
-    return up - tie_to_odd.astype(up.dtype)
 
 
 def _called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
+from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.blocks import Blocks, Drives, blocks_of
@@ -41,22 +41,29 @@ class Input(NamedTuple):
 
 
 class Access:
-    """How a program instance reads and writes its block of arrays `[M]`, or of `[T, M]` at step t."""
+    """How a program instance reads and writes its block of arrays `[M]`, or of `[T, M]` at step t, M neurons."""
 
     def __init__(self, size: int) -> None:
-        start = pl.program_id(0) * BLOCK
+        start = self.index() * BLOCK
         self._block = pl.ds(start, BLOCK)
         self._mask = None if size % BLOCK == 0 else start + jnp.arange(BLOCK) < size
 
+    def index(self) -> Any:
+        """Which block it is."""
+        return pl.program_id(0)
+
     def read(self, refs: Any, t: Any = None) -> Any:
         """The blocks of all `refs`."""
-        other = None if self._mask is None else 0
-        return jax.tree.map(lambda ref: triton.load(self._at(ref, t), mask=self._mask, other=other), refs)
+        return jax.tree.map(lambda ref: self._read(self._at(ref, t)), refs)
 
     def write(self, refs: Any, values: Any, t: Any = None) -> None:
         """Sets the blocks of all `refs`."""
         for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
-            triton.store(self._at(ref, t), value.astype(ref.dtype), mask=self._mask)
+            self._write(self._at(ref, t), value.astype(ref.dtype))
+
+    def settle(self, blocks: Floats) -> Floats:
+        """The same values, in the layout that they keep through a loop."""
+        return blocks
 
     def read_input(self, given: Input, t: Any) -> Array:
         """The input of step t, or 0 where it is not given."""
@@ -67,11 +74,36 @@ class Access:
     def _at(self, ref: Any, t: Any) -> Any:
         return ref.at[self._block] if t is None else ref.at[jnp.int32(t), self._block]
 
+    def _read(self, ref: Any) -> Array:
+        return triton.load(ref, mask=self._mask, other=None if self._mask is None else 0)
 
-def forward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, last: Any, ys: Any, hs: Any) -> None:
+    def _write(self, ref: Any, value: Array) -> None:
+        triton.store(ref, value, mask=self._mask)
+
+
+class MosaicAccess(Access):
+    """The same in the Mosaic GPU language, which knows no masks: `size` must be a multiple of the block."""
+
+    _layout = mosaic_gpu.Layout.WG_STRIDED((BLOCK,), vec_size=4)
+
+    def index(self) -> Any:
+        """Which block it is."""
+        return lax.axis_index("block")
+
+    def settle(self, blocks: Floats) -> Floats:
+        """The same values, one after another over the threads."""
+        return [mosaic_gpu.layout_cast(a, self._layout) for a in blocks]
+
+    def _read(self, ref: Any) -> Array:
+        return mosaic_gpu.layout_cast(ref[...], self._layout)
+
+    def _write(self, ref: Any, value: Array) -> None:
+        ref[...] = value
+
+
+def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
     """Takes a block from the first step to the last; writes h where there is room for it."""
-    params, own, given, drives = ins
-    access = Access(size)
+    (params, own, given, drives), (last, ys, hs) = ins, outs
     params = access.read(params)
 
     def body(t: Array, own: Floats) -> Floats:
@@ -86,11 +118,10 @@ def forward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, last: Any, y
     access.write(last, lax.fori_loop(0, steps, body, access.read(own)))
 
 
-def backward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, outs: Any) -> None:
+def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
     """Takes a block from the last step to the first."""
     params, own, given, drives, hs, cotangents = ins
     g_params, g_own, g_xs, g_drives = outs
-    access = Access(size)
     params, first = access.read(params), access.read(own)
 
     def start_of(t: Any) -> Floats:
@@ -103,8 +134,8 @@ def backward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, outs: Any) 
         at = params, access.read(hs, t)
         of_drives, found = blocks.emit_back(access.read(drives.emit, t), at, (g_state, g_s))
         access.write(g_drives.emit, of_drives, t) if g_drives else None
-        g_h = found[len(params) :]
-        return found[: len(params)], add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
+        g_params, g_h = found[: len(params)], found[len(params) :]
+        return access.settle(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
     def through_charge(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
         at = params, start, access.read_input(given, t)
@@ -121,7 +152,7 @@ def backward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, outs: Any) 
         return add(so_far, g_x)
 
     still = bool(g_xs) and g_xs[0].ndim == 1
-    gather, room = (total, [jnp.zeros(BLOCK, ref.dtype) for ref in g_xs]) if still else (put, ())
+    gather, room = (total, access.settle([jnp.zeros(BLOCK, ref.dtype) for ref in g_xs])) if still else (put, ())
     g_last = access.read(cotangents.last)
     found = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, room)
     access.write((g_params, g_own), found[:2])
@@ -130,7 +161,11 @@ def backward_kernel(blocks: Blocks, steps: int, size: int, ins: Any, outs: Any) 
 
 
 class Pallas:
-    """The back end; `interpret` runs the kernels on a CPU, slowly, for tests."""
+    """The back end, in the Triton language.
+
+    Args:
+        interpret: True runs the kernels on a CPU, slowly, for tests.
+    """
 
     def __init__(self, interpret: bool = False) -> None:
         self._interpret = interpret
@@ -170,8 +205,8 @@ class Pallas:
         given = _input(xs) if blocks.needs_input else Input(None, None)
         ins = params, own, given, drives, own_of(hs)[0], Cotangents(of_last, cotangents.ys, of_hs)
         g_drives = Drives(*map(floats, drives)) if floats(tables) else None
-        outs = ((params, own, floats(xs), g_drives),)
-        ((g_params, g_own, g_xs, g_drives),) = self._call(backward_kernel, blocks, xs, ins, outs)
+        outs = params, own, floats(xs), g_drives
+        g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs)
         g_tables = pull_drives(as_cotangent(drives, floats(g_drives)))[0] if g_drives else as_cotangent(tables)
         (g_cell,) = pull_cell((g_params, g_tables))
         g_state = blocks.layout.state(g_own, [jnp.zeros_like(a) if has_gradient(a) else a for a in shared])
@@ -179,24 +214,48 @@ class Pallas:
 
     def _call(self, kernel: Any, blocks: Blocks, xs: Sequence, ins: Any, outs: Any) -> Any:
         """Runs `kernel` on arrays that end in the shape of a step, for results like `outs`."""
-        steps, shape = steps_of(xs), blocks.s.shape
-        size = math.prod(shape)
-        flat_ins = jax.tree.map(lambda a: a.reshape(*a.shape[: a.ndim - len(shape)], size), ins)
-        flat_outs = jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((*a.shape[: len(a.shape) - len(shape)], size), a.dtype), outs
-        )
-        found = pl.pallas_call(
-            partial(kernel, blocks, steps, size),
-            out_shape=flat_outs,
+        size, count = math.prod(blocks.s.shape), len(jax.tree.leaves(ins))
+
+        def flat(a: Any) -> tuple[int, ...]:
+            return *a.shape[: len(a.shape) - len(blocks.s.shape)], size
+
+        def on_refs(access: type[Access], size: int, *refs: Any) -> None:
+            trees = (jax.tree.structure(tree) for tree in (ins, outs))
+            given = (tree.unflatten(part) for tree, part in zip(trees, (refs[:count], refs[count:]), strict=True))
+            kernel(blocks, steps_of(xs), access(size), *given)
+
+        given = [a.reshape(flat(a)) for a in jax.tree.leaves(ins)]
+        wanted = [jax.ShapeDtypeStruct(flat(a), a.dtype) for a in jax.tree.leaves(outs)]
+        found = self._launch(on_refs, f"spikejax_{kernel.__name__}", size, given, wanted)
+        leaves = [a.reshape(out.shape) for a, out in zip(found, jax.tree.leaves(outs), strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(outs), leaves)
+
+    def _launch(self, on_refs: Any, name: str, size: int, given: list[Array], wanted: list[Any]) -> list[Array]:
+        return pl.pallas_call(
+            partial(on_refs, Access, size),
+            out_shape=wanted,
             grid=(pl.cdiv(size, BLOCK),),
             interpret=self._interpret,
             compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
-            name=f"spikejax_{kernel.__name__}",
-        )(flat_ins)
-        return jax.tree.map(lambda flat, a: flat.reshape(a.shape), found, outs)
+            name=name,
+        )(*given)
 
 
-TRITON, INTERPRET = Pallas(), Pallas(interpret=True)
+class Mosaic(Pallas):
+    """The back end in the Mosaic GPU language, for the day when JAX no longer has Triton."""
+
+    def _launch(self, on_refs: Any, name: str, size: int, given: list[Array], wanted: list[Any]) -> list[Array]:
+        rows = pl.cdiv(size, BLOCK)
+        padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * BLOCK - size)]) for a in given]
+        outs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * BLOCK), a.dtype) for a in wanted]
+        like: dict[str, Any] = {"out_type" if jax.__version_info__ >= (0, 11) else "out_shape": outs}
+        kernel = mosaic_gpu.kernel(
+            partial(on_refs, MosaicAccess, rows * BLOCK), **like, grid=(rows,), grid_names=("block",)
+        )
+        return [a[..., :size] for a in kernel(*padded)]
+
+
+TRITON, MOSAIC, INTERPRET = Pallas(), Mosaic(), Pallas(interpret=True)
 
 
 def _input(xs: Sequence) -> Input:
