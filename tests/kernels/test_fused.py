@@ -15,6 +15,13 @@ from spikejax.kernels import fused_scan
 from spikejax.typing import Static
 
 each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+WAYS = (
+    {"backend": "xla"},
+    {"backend": "interpret"},
+    {"backend": "xla", "backward": "associative"},
+    {"backend": "xla", "residuals": "x"},
+    {"backend": "interpret", "residuals": "x"},
+)
 WRAPPED = {
     "refractory": sx.Refractory(sx.LIF(tau=jnp.array(2.5)), 2),
     "stochastic": sx.Stochastic(sx.LIF(tau=jnp.array(2.5))),
@@ -35,7 +42,7 @@ def compiled(cell, at, **how):
 def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
     cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
     plain = jax.jit(partial(run_and_grad, run=loop), compiler_options=QUICK)(cell, at)
-    for how in ({"backend": "xla"}, {"backend": "interpret"}, {"backward": "associative"}, {"residuals": "x"}):
+    for how in WAYS:
         close(compiled(cell, at, **how), plain, 5e-6)
 
 

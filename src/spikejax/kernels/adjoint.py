@@ -18,6 +18,7 @@ from spikejax.kernels.template import (
     floats,
     steps_of,
 )
+from spikejax.kernels.xla import forward
 from spikejax.typing import Array, Sequence, State, Static
 
 Matrix = list[list[Array]]
@@ -25,7 +26,7 @@ Matrix = list[list[Array]]
 
 
 def backward(
-    cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents
+    cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
 ) -> tuple[Floats, Floats, Floats]:
     """The cotangents of the cell, of the state and of the input, in about log2(T) stages.
 
@@ -33,6 +34,7 @@ def backward(
 
     Right for cells whose equations are elementwise, so that J is a small matrix for every neuron.
     """
+    hs = forward(cell, state, xs)[2] if hs is None else hs
     after = jax.vmap(lambda h: emit(cell, h)[0])(hs)
     g_states = _last_of_all(cotangents.last, steps_of(xs))
     b = jax.vmap(lambda h, g_state, g_s: emit_back(cell, h, g_state, g_s)[1])(hs, g_states, cotangents.ys)

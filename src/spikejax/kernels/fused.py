@@ -207,8 +207,6 @@ def _backward(
     """The cotangents of cell, state and input, from what was kept."""
     backend = BACKENDS[how.backend]
     backward = adjoint.backward if how.backward == "associative" else backend.backward
-    if how.residuals == "x":
-        kept = backend.forward(cell, state, xs)[2]
     if how.residuals == "packed":
         known, start, hs, cotangents = known_run(cell, state, kept, cotangents)
         g_cell, g_state, g_xs = backward(known, start, xs, hs, cotangents)

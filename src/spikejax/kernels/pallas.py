@@ -32,6 +32,9 @@ from spikejax.typing import Array, Sequence, State, Static
 BLOCK = 512
 """Neurons a program instance: 4 for each of 128 threads, whose loads are 16 bytes wide."""
 
+REGISTERS = 32
+"""Most steps of which the backward kernel holds every h in registers, where h was not kept in memory."""
+
 
 class Input(NamedTuple):
     """The input, by the way it goes over time: `[T, M]`, `[M]` at every step, or nothing where nobody reads it."""
@@ -123,15 +126,19 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
     params, own, given, drives, hs, cotangents = ins
     g_params, g_own, g_xs, g_drives = outs
     params, first = access.read(params), access.read(own)
+    computed = None if hs else _charged(blocks, steps, access, params, first, given, drives)
+
+    def h_of(t: Any) -> Floats:
+        return computed[t] if computed else access.read(hs, t)
 
     def start_of(t: Any) -> Floats:
-        if isinstance(t, int):
+        if isinstance(t, int) and t == 0:
             return first
-        return blocks.emit(access.read(drives.emit, t - 1), (params, access.read(hs, t - 1)))[0]
+        return blocks.emit(access.read(drives.emit, t - 1), (params, h_of(t - 1)))[0]
 
     def through_emit(t: Any, g_state: Floats) -> tuple[Floats, Floats]:
         g_s = access.read(cotangents.ys, t).astype(blocks.s.dtype)
-        at = params, access.read(hs, t)
+        at = params, h_of(t)
         of_drives, found = blocks.emit_back(access.read(drives.emit, t), at, (g_state, g_s))
         access.write(g_drives.emit, of_drives, t) if g_drives else None
         g_params, g_h = found[: len(params)], found[len(params) :]
@@ -154,10 +161,28 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
     still = bool(g_xs) and g_xs[0].ndim == 1
     gather, room = (total, access.settle([jnp.zeros(BLOCK, ref.dtype) for ref in g_xs])) if still else (put, ())
     g_last = access.read(cotangents.last)
-    found = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, room)
+    loop = _unrolled if computed else lax.fori_loop
+    found = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, room, loop)
     access.write((g_params, g_own), found[:2])
     if still:
         access.write(g_xs, found[2])
+
+
+def _charged(
+    blocks: Blocks, steps: int, access: Access, params: Floats, own: Floats, given: Input, drives: Drives
+) -> list[Floats]:
+    """The h of every step, in registers."""
+    hs = []
+    for t in range(steps):
+        hs.append(blocks.charge(access.read(drives.charge, t), (params, own, access.read_input(given, t))))
+        own, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
+    return hs
+
+
+def _unrolled(start: int, stop: int, body: Any, carry: Any) -> Any:
+    for i in range(start, stop):
+        carry = body(i, carry)
+    return carry
 
 
 class Pallas:
@@ -192,18 +217,21 @@ class Pallas:
         return join(last, last_shared), ys, join(hs, charged) if keep else None
 
     def backward(
-        self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents
+        self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
     ) -> tuple[Floats, Floats, Floats]:
-        """The cotangents of the cell, of the state and of the input."""
+        """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
+        if hs is None and steps_of(xs) > REGISTERS:
+            hs = self.forward(cell, state, xs)[2]
         blocks = blocks_of(cell, state, xs)
         own_of = blocks.layout.of_state
         (params, tables), pull_cell = jax.vjp(blocks.layout.of_cell, cell)
         drives, pull_drives = jax.vjp(blocks.drives, tables)
         own, shared = own_of(state)
         of_last = own_of(with_floats(state, cotangents.last))[0]
-        of_hs = own_of(with_floats(hs, cotangents.hs))[0] if cotangents.hs else None
-        given = _input(xs) if blocks.needs_input else Input(None, None)
-        ins = params, own, given, drives, own_of(hs)[0], Cotangents(of_last, cotangents.ys, of_hs)
+        own_hs = [] if hs is None else own_of(hs)[0]
+        of_hs = own_of(with_floats(state, cotangents.hs))[0] if cotangents.hs else None
+        given = _input(xs) if blocks.needs_input or hs is None else Input(None, None)
+        ins = params, own, given, drives, own_hs, Cotangents(of_last, cotangents.ys, of_hs)
         g_drives = Drives(*map(floats, drives)) if floats(tables) else None
         outs = params, own, floats(xs), g_drives
         g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs)

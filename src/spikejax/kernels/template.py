@@ -72,6 +72,7 @@ def back_through_time(
     through_charge: Callable[[Any, Any, Floats], tuple[Floats, Floats, Floats]],
     gather: Callable[[Any, Any, Floats], Any],
     g_xs: Any,
+    loop: Callable[..., Any] = lax.fori_loop,
 ) -> tuple[Floats, Floats, Any]:
     """The cotangents of parameters, first state and input, from the last step to the first.
 
@@ -86,6 +87,7 @@ def back_through_time(
         through_charge: `(t, start, g_h)` to those of the parameters, of the state before and of the input.
         gather: `(g_xs, t, g_x)` to `g_xs` with those of the input of step t.
         g_xs: what it starts from.
+        loop: what repeats a step; t is an int where it is a loop in Python.
     """
 
     def body(i: Any, carry: Any) -> Any:
@@ -96,7 +98,7 @@ def back_through_time(
         return add(g_params, of_charge, of_emit), g_h, gather(g_xs, t, g_x)
 
     carry = *through_emit(steps - 1, g_last), g_xs
-    g_params, g_h, g_xs = lax.fori_loop(0, steps - 1, body, carry)
+    g_params, g_h, g_xs = loop(0, steps - 1, body, carry)
     of_charge, g_state, g_x = through_charge(0, start_of(0), g_h)
     return add(g_params, of_charge), g_state, gather(g_xs, 0, g_x)
 

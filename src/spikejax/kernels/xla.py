@@ -56,9 +56,10 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, A
 
 
 def backward(
-    cell: ChargeFireReset, state: State, xs: Sequence, hs: State, cotangents: Cotangents
+    cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
 ) -> tuple[Floats, Floats, Floats]:
-    """The cotangents of the cell, of the state and of the input."""
+    """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
+    hs = forward(cell, state, xs)[2] if hs is None else hs
 
     def start_of(t: int | Array) -> State:
         return state if isinstance(t, int) else emit(cell, at(hs, t - 1))[0]
