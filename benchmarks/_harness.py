@@ -5,6 +5,8 @@ A benchmark script is parent and worker at once. The parent starts itself once f
 over stdin and answers over stdout, one line of JSON each. Linux only: it reads `/proc`.
 """
 
+import ctypes
+import gc
 import json
 import os
 import subprocess
@@ -14,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 MALLOC_THRESHOLD = 1 << 32
 """Bytes up to which glibc keeps freed memory. By default it returns large arrays to the kernel and takes page faults
@@ -35,15 +37,32 @@ class Answer(NamedTuple):
     peak_mb: float
 
 
+class Callee(Protocol):
+    """Who can be called: a worker, or one of the contestants in it."""
+
+    def call(self, method: str, **arguments: Any) -> Answer:
+        """Calls `method` and waits for the answer."""
+        ...
+
+
 class WorkerError(RuntimeError):
     """A worker failed; the message holds its traceback."""
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment variables that every worker gets, the same for all."""
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
+    """The environment variables that every worker gets, the same for all.
+
+    Args:
+        threads: threads that each may use.
+        device: "cpu" or "gpu".
+    """
     malloc = {f"MALLOC_{name}_THRESHOLD_": str(MALLOC_THRESHOLD) for name in ("MMAP", "TRIM")}
-    quiet = {"TORCH_LOGS": "-torch._library"}  # which warns that Triton is missing; a CPU does not need it
-    return malloc | quiet | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"}
+    common = malloc | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    if device == "cpu":  # PyTorch warns that Triton is missing, which a CPU does not need
+        return common | {"TORCH_LOGS": "-torch._library", "JAX_PLATFORMS": "cpu"}
+    # float32 as PyTorch has it, not TF32; and memory as it is needed, since all share the device.
+    shared = {"JAX_DEFAULT_MATMUL_PRECISION": "float32", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return common | shared | {"JAX_PLATFORMS": "cuda"}
 
 
 class Worker:
@@ -53,20 +72,27 @@ class Worker:
         name: of the implementation, for errors.
         command: the command line that ends in `serve`.
         threads: CPUs it may use, from 1 to those available.
+        device: "cpu" or "gpu".
+        first: of the CPUs available, the first that it may use.
 
     Raises:
         ValueError: `threads` out of range.
     """
 
-    def __init__(self, name: str, command: Sequence[str], threads: int) -> None:
+    def __init__(self, name: str, command: Sequence[str], threads: int, device: str = "cpu", first: int = 0) -> None:
         cpus = sorted(os.sched_getaffinity(0))
         if not 1 <= threads <= len(cpus):
             raise ValueError(f"`threads` must be from 1 to the {len(cpus)} CPUs available, got {threads}")
         self.name = name
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment(threads)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment(threads, device),
         )
-        os.sched_setaffinity(self._process.pid, cpus[:threads])  # before it has imported anything
+        first %= len(cpus)
+        os.sched_setaffinity(self._process.pid, (cpus[first:] + cpus)[:threads])  # before it has imported anything
 
     def send(self, method: str, **arguments: Any) -> None:
         """Asks for a call of the contestant's `method`; its answer must be received before the next."""
@@ -110,20 +136,24 @@ class Worker:
 
 
 @contextmanager
-def start_workers(commands: Mapping[str, Sequence[str]], threads: int) -> Iterator[dict[str, Worker]]:
+def start_workers(
+    commands: Mapping[str, Sequence[str]], threads: int, device: str = "cpu", *, apart: bool = False
+) -> Iterator[dict[str, Worker]]:
     """Starts one worker a command, all at once, and yields them when every contestant is built.
 
     Args:
         commands: the command line of each implementation, by name.
         threads: CPUs that each may use; they share the same ones, and take turns.
+        device: "cpu" or "gpu".
+        apart: puts each on another CPU, which shortens the start and makes the timings worthless.
 
     Raises:
         WorkerError: a contestant could not be built.
     """
     with ExitStack() as stack:
         workers = {}
-        for name, command in commands.items():
-            workers[name] = Worker(name, command, threads)
+        for index, (name, command) in enumerate(commands.items()):
+            workers[name] = Worker(name, command, threads, device, first=index if apart else 0)
             stack.callback(workers[name].close)
         for worker in workers.values():
             worker.receive()
@@ -131,7 +161,7 @@ def start_workers(commands: Mapping[str, Sequence[str]], threads: int) -> Iterat
 
 
 def interleave(
-    workers: Mapping[str, Worker], rounds: int, method: str, *, pause: float = 0.3, **arguments: Any
+    workers: Mapping[str, Callee], rounds: int, method: str, *, pause: float = 0.3, **arguments: Any
 ) -> Iterator[dict[str, Answer]]:
     """Calls `method` of every worker in turn, `rounds` times, and yields the answers of each round.
 
@@ -209,6 +239,12 @@ def serve(build: Callable[[], Any]) -> None:
         for line in sys.stdin:
             method, arguments = json.loads(line)
             answer(lambda method=method, arguments=arguments: getattr(contestant, method)(**arguments))
+
+
+def release_memory() -> None:
+    """Gives back to the system what this process has freed, which `environment` otherwise keeps."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _memory_mb(field: str) -> float:
