@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ def main(benchmark: Benchmark) -> None:
     name = Path(benchmark.file).stem
     found = parser(benchmark.doc, name, rounds=7, threads=1)
     found.add_argument("--device", choices=("cpu", "gpu"), default=_device(), help="default: a GPU where there is one")
+    found.add_argument("--only", help="only cases whose table or row matches this expression; writes only to --out")
     options = parse(found, Path(benchmark.file).parent / "results" / f"{name}.json")
     if options.worker:
         serve(lambda: Host({name: benchmark.entries[name] for name in options.worker.split(",")}))
@@ -53,10 +55,13 @@ def main(benchmark: Benchmark) -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"  # should the parent ask spikejax for something: a GPU is for the workers
     size = TINY if options.tiny else Size(options.rounds)
     try:
-        result = measure(benchmark, size, tiny=options.tiny, threads=options.threads, device=options.device)
+        cases = benchmark.cases(options.tiny, options.device)
+        some = [case for case in cases if re.search(options.only or "", f"{case.group}, {case.title}")]
+        result = measure(benchmark, some, size, tiny=options.tiny, threads=options.threads, device=options.device)
     except (ValueError, WorkerError) as error:
         sys.exit(str(error))
-    benchmark.conclude(result)
+    if not options.only:
+        benchmark.conclude(result)
     publish(result, options.out)
 
 
@@ -82,10 +87,11 @@ def missing(entry: Entry, *, tiny: bool, device: str) -> str:
     return "left out of tiny runs" if tiny and not entry.tiny else ""
 
 
-def measure(benchmark: Benchmark, size: Size, *, tiny: bool, threads: int, device: str) -> dict[str, Any]:
-    """Checks and times everything; returns the result to write."""
+def measure(
+    benchmark: Benchmark, cases: Sequence[Case], size: Size, *, tiny: bool, threads: int, device: str
+) -> dict[str, Any]:
+    """Checks and times the cases; returns the result to write."""
     entries = benchmark.entries
-    cases = benchmark.cases(tiny, device)
     reasons = {name: missing(entry, tiny=tiny, device=device) for name, entry in entries.items()}
     present = {name for name, reason in reasons.items() if not reason}
     measurements, others = [], []

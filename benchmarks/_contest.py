@@ -148,6 +148,7 @@ def compare(case: Case, entries: Mapping[str, Entry], lanes: Mapping[str, Lane],
         mine = [answer[name] for answer in answers]
         figures[name] |= errors.get(name, {})
         figures[name] |= {"peak_mb": max(one.peak_mb for one in mine), "calls": mine[0].value}
+        figures[name]["faults"] = sorted(one.faults // one.value for one in mine)[len(mine) // 2]
         figures[name]["seconds"] = [float(f"{one.seconds / one.value:.4g}") for one in mine]
         lane.call("drop")
     return {

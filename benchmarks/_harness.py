@@ -9,6 +9,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -30,11 +31,13 @@ class Answer(NamedTuple):
         value: what the method returned.
         seconds: how long it took, in the worker.
         peak_mb: largest resident memory during the call, above that after the contestant was built, in MB.
+        faults: how often memory had to be fetched from the system.
     """
 
     value: Any
     seconds: float
     peak_mb: float
+    faults: int
 
 
 class Callee(Protocol):
@@ -57,7 +60,9 @@ def environment(threads: int, device: str = "cpu") -> dict[str, str]:
         device: "cpu" or "gpu".
     """
     malloc = {f"MALLOC_{name}_THRESHOLD_": str(MALLOC_THRESHOLD) for name in ("MMAP", "TRIM")}
-    common = malloc | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    malloc["MALLOC_ARENA_MAX"] = "1"  # the arenas of further threads return memory whatever the thresholds
+    uncached = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "PYTHONWARNINGS": "ignore:dynamo_pgo"}  # which warns of it
+    common = malloc | uncached | {"OMP_NUM_THREADS": str(threads)}
     if device == "cpu":  # PyTorch warns that Triton is missing, which a CPU does not need
         return common | {"TORCH_LOGS": "-torch._library", "JAX_PLATFORMS": "cpu"}
     # float32 as PyTorch has it, not TF32; and memory as it is needed, since all share the device.
@@ -218,11 +223,12 @@ def serve(build: Callable[[], Any]) -> None:
 
         def answer(call: Callable[[], Any]) -> bool:
             Path("/proc/self/clear_refs").write_text("5")  # begins a new peak
-            started = time.perf_counter()
+            faults, started = _faults(), time.perf_counter()
             try:
                 value = call()
                 seconds = time.perf_counter() - started
-                message = {"value": value, "seconds": seconds, "peak_mb": round(_memory_mb("VmHWM") - base, 1)}
+                message = {"value": value, "seconds": seconds, "faults": _faults() - faults}
+                message["peak_mb"] = round(_memory_mb("VmHWM") - base, 1)
             except Exception:
                 message = {"error": traceback.format_exc()}
             answers.write(json.dumps(message) + "\n")
@@ -245,6 +251,11 @@ def release_memory() -> None:
     """Gives back to the system what this process has freed, which `environment` otherwise keeps."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
+
+
+def _faults() -> int:
+    """Page faults of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _memory_mb(field: str) -> float:

@@ -8,15 +8,23 @@ import jax.numpy as jnp
 from _on_jax import OnJax
 from _problems import Problem, currents
 from flax import nnx
+from jax import lax
 
 import spikejax as sx
 from spikejax.typing import Array
 
+CELL = sx.LIF(tau=2.0, decay_input=True, v_reset=0.0, surrogate=sx.surrogate.ATan(2.0))
+
 
 def spikejax(problem: Problem) -> OnJax:
-    """LIF of spikejax; `how` holds the options of `run`."""
-    cell = sx.LIF(tau=2.0, decay_input=True, v_reset=0.0, surrogate=sx.surrogate.ATan(2.0))
-    return _through(problem, lambda xs: sx.run(cell, xs, **problem["how"])[1])
+    """LIF of spikejax by `method` of `run`."""
+    return _through(problem, lambda xs: sx.run(CELL, xs, method=problem["method"])[1])
+
+
+def checkpointed(problem: Problem) -> OnJax:
+    """The step of the same LIF in a scan, computed again in the backward pass."""
+    step = jax.checkpoint(CELL.step, prevent_cse=False)
+    return _through(problem, lambda xs: lax.scan(step, CELL.init_state(xs.shape[1:]), xs)[1])
 
 
 def spyx(problem: Problem) -> OnJax:

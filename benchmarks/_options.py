@@ -36,7 +36,7 @@ def parse(found: argparse.ArgumentParser, committed: Path) -> argparse.Namespace
     """
     options = found.parse_args()
     try:
-        options.out = choose_file(options.out, committed, tiny=options.tiny)
+        options.out = choose_file(options.out, committed, tiny=options.tiny or bool(getattr(options, "only", "")))
     except ValueError as error:
         found.error(str(error))
     if options.rounds < 1:

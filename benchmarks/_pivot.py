@@ -70,6 +70,7 @@ FIGURES: dict[str, Callable[[One, One], str]] = {
     "scratch, MB": _number("scratch_mb", "{:.1f}"),
     "peak memory of the process, MB": _number("peak_mb", "{:.0f}"),
     "memory of the device, MB": _number("device_mb", "{:.0f}"),
+    "page faults a call": _number("faults", "{:.0f}"),
     "first call, s": _number("first_s", "{:.2f}"),
     "largest error of a gradient, of the largest": _number("gradient_error", "{:.0e}"),
     "GB/s": _number("gb_per_s", "{:.1f}"),

@@ -1,7 +1,8 @@
 """What do long sequences cost: time and scratch memory of each way to train through thousands of steps.
 
 Linear-LIF-Linear-LIF, forward and backward to the weights, T = 500, 1000 and 5000: all steps at once, in chunks as
-chosen by default, with each chunk computed again in the backward pass (`remat=True`), and by plain scans. And a
+chosen by default, with each chunk computed again in the backward pass (`remat=True`, also with chunks that divide T
+evenly), and by plain scans. And a
 convolutional network whose image is shown at every step: given with `steps=T`, or repeated T times.
 
     python benchmarks/long_sequence.py
@@ -18,6 +19,7 @@ WAYS = {
     "whole": Entry("all steps at once", "_networks_jax.spikejax", {"how": {}, "whole": True}),
     "default": Entry("chunks (default)", "_networks_jax.spikejax", {"how": {}}),
     "remat": Entry("remat=True", "_networks_jax.spikejax", {"how": {"remat": True}}),
+    "remat_50": Entry("remat=True, chunk=50", "_networks_jax.spikejax", {"how": {"remat": True, "chunk": 50}}),
     "scan": Entry(
         "all steps at once, plain lax.scan", "_networks_jax.spikejax", {"how": {"method": "scan"}, "whole": True}
     ),

@@ -18,14 +18,11 @@ GPU_SHAPES = tuple([steps, 64, 65536] for steps in (4, 8, 16, 32))
 COMPILED_STEPS = 64
 """Most steps for which torch.compile takes part: it unrolls the loop, and takes a minute for twice as many."""
 
-PLAIN = {"method": "scan"}
 SPYX = ("spyx", "grain", "array_record", "portpicker", "cloudpickle")
 ENTRIES = {
-    "spikejax": Entry("spikejax", "_lif_jax.spikejax", {"how": {}}),
-    "scan": Entry("plain lax.scan", "_lif_jax.spikejax", {"how": PLAIN}),
-    "checkpoint": Entry(
-        "lax.scan, checkpointed step", "_lif_jax.spikejax", {"how": PLAIN | {"chunk": 1, "remat": True}}
-    ),
+    "spikejax": Entry("spikejax", "_lif_jax.spikejax", {"method": "auto"}),
+    "scan": Entry("plain lax.scan", "_lif_jax.spikejax", {"method": "scan"}),
+    "checkpoint": Entry("lax.scan, checkpointed step", "_lif_jax.checkpointed"),
     "spyx": Entry(
         "Spyx",
         "_lif_jax.spyx",
