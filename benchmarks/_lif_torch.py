@@ -1,6 +1,7 @@
 """Contestants on PyTorch of the neuron loops: SpikingJelly, snnTorch, Norse, and loops written by hand."""
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -57,15 +58,21 @@ def compiled(problem: Problem) -> OnTorch:
 
 
 def spikingjelly(problem: Problem) -> OnTorch:
-    """SpikingJelly in the step mode `step_mode`, with its `backend`."""
-    from spikingjelly.activation_based import neuron, surrogate
+    """SpikingJelly in the step mode `step_mode`; on a GPU by `implementation`, where it is not to choose itself."""
+    os.environ["SJ_LIF_CUDA_IMPLEMENTATION"] = problem.get("implementation", "auto")  # read when it is imported
+    from spikingjelly.activation_based import functional, neuron, surrogate
 
     node = neuron.LIFNode(tau=TAU, surrogate_function=surrogate.ATan(2.0), step_mode=problem["step_mode"])
-    node.backend = problem.get("backend", "torch")
 
     def forward(x: Tensor) -> Tensor:
         node.reset()
-        return node(x) if problem["step_mode"] == "m" else torch.stack([node(current) for current in x.unbind(0)])
+        if problem["step_mode"] == "s":
+            return torch.stack([node(current) for current in x.unbind(0)])
+        if x.dtype == torch.float32:
+            return node(x)
+        # The node would keep its state in the precision of x, for which SpikingJelly has no kernel.
+        state = torch.zeros(x.shape[1:], device=x.device)
+        return functional.lif_multi_step(x, state, TAU, surrogate_function=node.surrogate_function)[0]
 
     return _through(problem, forward)
 

@@ -69,8 +69,6 @@ def _neurons(problem: Problem) -> Callable[[], list[Neuron]]:
     from spikingjelly.activation_based import neuron, surrogate
 
     nodes = [neuron.LIFNode(TAU, surrogate_function=surrogate.ATan(2.0), step_mode="m") for _ in problem["layers"]]
-    for node in nodes:
-        node.backend = problem.get("backend", "torch")
 
     def ready() -> list[Neuron]:
         for node in nodes:

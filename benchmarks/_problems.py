@@ -4,21 +4,22 @@ A problem is a dict that JSON can hold. Weights and images are multiples of powe
 rounding in any order, so that no spike depends on the order in which a matrix product adds.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 Problem = dict[str, Any]
+DRAWN = 10_000_019
+"""Random numbers drawn for an array, at most; a prime, so that none meets itself at another step."""
 SHARE = 0.2
 """Share of the spikes given to a network that are 1."""
 
 
 def currents(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Input currents, about the problem's `mean`, and the gradient at the outputs; each of its `shape` [T, N, *]."""
-    rng = np.random.default_rng(0)
-    shape = problem["shape"]
-    x = rng.normal(problem.get("mean", 0.8), 1.0, shape)
-    return x.astype(np.float32), rng.normal(0.0, 1.0, shape).astype(np.float32)
+    x, g = (_normal(np.random.default_rng(seed), problem["shape"]) for seed in (0, 1))
+    return x + np.float32(problem.get("mean", 0.8)), g
 
 
 def spikes(problem: Problem) -> np.ndarray:
@@ -54,3 +55,8 @@ def weights(problem: Problem) -> list[np.ndarray]:
         drawn = rng.normal(3 / inputs, 3 / inputs**0.5, layer)
         found.append((np.rint(4096 * drawn) / 4096).astype(np.float32))
     return found
+
+
+def _normal(rng: np.random.Generator, shape: list[int]) -> np.ndarray:
+    """Normally distributed numbers, drawn once for at most `DRAWN` elements and repeated for more."""
+    return np.resize(rng.standard_normal(min(DRAWN, math.prod(shape)), np.float32), shape)

@@ -3,7 +3,7 @@
 A neuron computes little: what takes time is to move its arrays. Each step of each neuron moves at least 8 bytes forward
 (reads the current, writes the spike) and 24 forward and backward (reads the current, writes h; reads h again and the
 gradient at the spike, writes spike and gradient), in float32. The bandwidth of a copy, measured in the same run, makes
-milliseconds of that. What a way has to move by its own design are the arguments and the results, 8 or 16 bytes, and
+milliseconds of that; bfloat16 has to move half as much. What a way has to move by its own design are the arguments and the results, 8 or 16 bytes, and
 twice its scratch memory, which is written and read again.
 
     python benchmarks/membrane_limit.py                # one core
@@ -41,8 +41,10 @@ def cases(tiny: bool, device: str) -> list[Case]:
     found = [Case("copy", f"{4e-6 * prod(shape):.0f} MB", {"shape": shape}, names)]
     for shape in ([8, 4, 32],) if tiny else GPU_SHAPES if device == "gpu" else SHAPES[1:]:
         for direction in LEAST:
-            problem = {"shape": shape, "backward": direction != "forward"}
-            found.append(Case(direction, str(shape), problem, tuple(WAYS)))
+            for dtype in ("float32", "bfloat16") if device == "gpu" else ("float32",):
+                problem = {"shape": shape, "backward": direction != "forward", "dtype": dtype}
+                title = f"{shape}" if dtype == "float32" else f"{shape}, {dtype}"
+                found.append(Case(direction, title, problem, tuple(WAYS)))
     return found
 
 
@@ -54,9 +56,10 @@ def conclude(result: dict[str, Any]) -> None:
     bandwidth = max(one["gb_per_s"] for one in copies["implementations"].values())
     for loop in loops:
         elements = prod(loop["problem"]["shape"])
-        limit_ms = 1e-6 * LEAST[loop["group"]] * elements / bandwidth
+        part = 1.0 if loop["problem"]["dtype"] == "float32" else 0.5
+        limit_ms = 1e-6 * part * LEAST[loop["group"]] * elements / bandwidth
         for one in loop["implementations"].values():
-            one["bytes"] = GIVEN[loop["group"]] + 2e6 * one["scratch_mb"] / elements
+            one["bytes"] = part * GIVEN[loop["group"]] + 2e6 * one["scratch_mb"] / elements
             one["limit_ms"] = limit_ms
             one["share"] = limit_ms / (1e3 * spread(one["seconds"]).median)
 

@@ -23,13 +23,6 @@ ENTRIES = {
         {"neurons": "spikingjelly"},
         needs=("spikingjelly",),
     ),
-    "spikingjelly_triton": Entry(
-        "SpikingJelly, Triton",
-        "_networks_torch.contestant",
-        {"neurons": "spikingjelly", "backend": "triton"},
-        needs=("spikingjelly", "triton"),
-        device="gpu",
-    ),
     "torch": Entry("PyTorch by hand", "_networks_torch.contestant", {"neurons": "by hand"}),
 }
 LINEAR = {"shape": [64, 16, 512], "layers": [[512, 512], [512, 512]]}

@@ -191,7 +191,7 @@ def test_share_of_the_limit():
     copy = {"problem": {"shape": [10, 1000, 1000]}, "implementations": {"numpy_copy": {"seconds": [0.008]}}}
     loop = {
         "group": "forward and backward",
-        "problem": {"shape": [10, 100, 1000]},
+        "problem": {"shape": [10, 100, 1000], "dtype": "float32"},
         "implementations": {"spikejax": {"seconds": [0.006], "scratch_mb": 4.0}},
     }
     membrane_limit.conclude({"measurements": [copy, loop]})
