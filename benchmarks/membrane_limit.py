@@ -2,9 +2,9 @@
 
 A neuron computes little: what takes time is to move its arrays. Each step of each neuron moves at least 8 bytes forward
 (reads the current, writes the spike) and 24 forward and backward (reads the current, writes h; reads h again and the
-gradient at the spike, writes spike and gradient), in float32. The bandwidth of a copy, measured in the same run, makes
-milliseconds of that; bfloat16 has to move half as much. What a way has to move by its own design are the arguments and the results, 8 or 16 bytes, and
-twice its scratch memory, which is written and read again.
+gradient at the spike, writes spike and gradient), in float32; in bfloat16 half as much. The bandwidth of a copy,
+measured in the same run, makes milliseconds of that. What a way has to move by its own design are arguments and
+results, 8 or 16 bytes, and twice its scratch memory, which is written and read again.
 
     python benchmarks/membrane_limit.py                # one core
     python benchmarks/membrane_limit.py --tiny         # shows only that it works
