@@ -49,6 +49,6 @@ def _through(problem: Problem, neuron: Callable[[Array], Array]) -> OnJax:
 
     def both(x: Array, g: Array) -> dict[str, Any]:
         y, pull = jax.vjp(neuron, x)
-        return {"outputs": y, "gradient": pull(g)[0]}
+        return {"outputs": y, "gradient": pull(g.astype(y.dtype))[0]}
 
     return OnJax(both, x, g)

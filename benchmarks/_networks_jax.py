@@ -21,10 +21,12 @@ def network(kernels: Weights) -> sx.nn.Sequential:
     layers: list[Any] = []
     for kernel in kernels:
         if kernel.ndim == 4:
-            layer = nnx.Conv(*kernel.shape[2:], kernel.shape[:2], use_bias=False, rngs=rngs)
+            *size, inputs, outputs = kernel.shape
+            layer = nnx.Conv(inputs, outputs, size, use_bias=False, rngs=rngs)
         else:
             layers.append(sx.nn.Flatten())
-            layer = nnx.Linear(*kernel.shape, use_bias=False, rngs=rngs)
+            inputs, outputs = kernel.shape
+            layer = nnx.Linear(inputs, outputs, use_bias=False, rngs=rngs)
         layer.kernel[...] = kernel
         layers += [layer, sx.LIF(tau=2.0, surrogate=sx.surrogate.ATan(2.0))]
         layers += [sx.nn.MaxPool(2)] if kernel.ndim == 4 else []
