@@ -6,7 +6,8 @@ KEY := $(shell (pwd; cat pyproject.toml constraints.txt) | cksum | cut -d ' ' -f
 DEV := .venv/installed-$(KEY)
 BENCH := .venv-bench/installed-$(KEY)
 
-BASELINES := spikingjelly==2.0.0 norse snntorch
+SPYX := spyx grain array-record cloudpickle portpicker  # and what it imports
+BASELINES := spikingjelly==2.0.0 norse snntorch $(SPYX)
 BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 

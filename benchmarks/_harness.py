@@ -5,8 +5,11 @@ A benchmark script is parent and worker at once. The parent starts itself once f
 over stdin and answers over stdout, one line of JSON each. Linux only: it reads `/proc`.
 """
 
+import ctypes
+import gc
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -14,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 MALLOC_THRESHOLD = 1 << 32
 """Bytes up to which glibc keeps freed memory. By default it returns large arrays to the kernel and takes page faults
@@ -28,22 +31,43 @@ class Answer(NamedTuple):
         value: what the method returned.
         seconds: how long it took, in the worker.
         peak_mb: largest resident memory during the call, above that after the contestant was built, in MB.
+        faults: how often memory had to be fetched from the system.
     """
 
     value: Any
     seconds: float
     peak_mb: float
+    faults: int
+
+
+class Callee(Protocol):
+    """Who can be called: a worker, or one of the contestants in it."""
+
+    def call(self, method: str, **arguments: Any) -> Answer:
+        """Calls `method` and waits for the answer."""
+        ...
 
 
 class WorkerError(RuntimeError):
     """A worker failed; the message holds its traceback."""
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment variables that every worker gets, the same for all."""
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
+    """The environment variables that every worker gets, the same for all.
+
+    Args:
+        threads: threads that each may use.
+        device: "cpu" or "gpu".
+    """
     malloc = {f"MALLOC_{name}_THRESHOLD_": str(MALLOC_THRESHOLD) for name in ("MMAP", "TRIM")}
-    quiet = {"TORCH_LOGS": "-torch._library"}  # which warns that Triton is missing; a CPU does not need it
-    return malloc | quiet | {"OMP_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"}
+    malloc["MALLOC_ARENA_MAX"] = "1"  # the arenas of further threads return memory whatever the thresholds
+    uncached = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "PYTHONWARNINGS": "ignore:dynamo_pgo"}  # which warns of it
+    common = malloc | uncached | {"OMP_NUM_THREADS": str(threads)}
+    if device == "cpu":  # PyTorch warns that Triton is missing, which a CPU does not need
+        return common | {"TORCH_LOGS": "-torch._library", "JAX_PLATFORMS": "cpu"}
+    # float32 as PyTorch has it, not TF32; and memory as it is needed, since all share the device.
+    shared = {"JAX_DEFAULT_MATMUL_PRECISION": "float32", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return common | shared | {"JAX_PLATFORMS": "cuda"}
 
 
 class Worker:
@@ -53,20 +77,27 @@ class Worker:
         name: of the implementation, for errors.
         command: the command line that ends in `serve`.
         threads: CPUs it may use, from 1 to those available.
+        device: "cpu" or "gpu".
+        first: of the CPUs available, the first that it may use.
 
     Raises:
         ValueError: `threads` out of range.
     """
 
-    def __init__(self, name: str, command: Sequence[str], threads: int) -> None:
+    def __init__(self, name: str, command: Sequence[str], threads: int, device: str = "cpu", first: int = 0) -> None:
         cpus = sorted(os.sched_getaffinity(0))
         if not 1 <= threads <= len(cpus):
             raise ValueError(f"`threads` must be from 1 to the {len(cpus)} CPUs available, got {threads}")
         self.name = name
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment(threads)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment(threads, device),
         )
-        os.sched_setaffinity(self._process.pid, cpus[:threads])  # before it has imported anything
+        first %= len(cpus)
+        os.sched_setaffinity(self._process.pid, (cpus[first:] + cpus)[:threads])  # before it has imported anything
 
     def send(self, method: str, **arguments: Any) -> None:
         """Asks for a call of the contestant's `method`; its answer must be received before the next."""
@@ -110,20 +141,24 @@ class Worker:
 
 
 @contextmanager
-def start_workers(commands: Mapping[str, Sequence[str]], threads: int) -> Iterator[dict[str, Worker]]:
+def start_workers(
+    commands: Mapping[str, Sequence[str]], threads: int, device: str = "cpu", *, apart: bool = False
+) -> Iterator[dict[str, Worker]]:
     """Starts one worker a command, all at once, and yields them when every contestant is built.
 
     Args:
         commands: the command line of each implementation, by name.
         threads: CPUs that each may use; they share the same ones, and take turns.
+        device: "cpu" or "gpu".
+        apart: puts each on another CPU, which shortens the start and makes the timings worthless.
 
     Raises:
         WorkerError: a contestant could not be built.
     """
     with ExitStack() as stack:
         workers = {}
-        for name, command in commands.items():
-            workers[name] = Worker(name, command, threads)
+        for index, (name, command) in enumerate(commands.items()):
+            workers[name] = Worker(name, command, threads, device, first=index if apart else 0)
             stack.callback(workers[name].close)
         for worker in workers.values():
             worker.receive()
@@ -131,7 +166,7 @@ def start_workers(commands: Mapping[str, Sequence[str]], threads: int) -> Iterat
 
 
 def interleave(
-    workers: Mapping[str, Worker], rounds: int, method: str, *, pause: float = 0.3, **arguments: Any
+    workers: Mapping[str, Callee], rounds: int, method: str, *, pause: float = 0.3, **arguments: Any
 ) -> Iterator[dict[str, Answer]]:
     """Calls `method` of every worker in turn, `rounds` times, and yields the answers of each round.
 
@@ -188,11 +223,12 @@ def serve(build: Callable[[], Any]) -> None:
 
         def answer(call: Callable[[], Any]) -> bool:
             Path("/proc/self/clear_refs").write_text("5")  # begins a new peak
-            started = time.perf_counter()
+            faults, started = _faults(), time.perf_counter()
             try:
                 value = call()
                 seconds = time.perf_counter() - started
-                message = {"value": value, "seconds": seconds, "peak_mb": round(_memory_mb("VmHWM") - base, 1)}
+                message = {"value": value, "seconds": seconds, "faults": _faults() - faults}
+                message["peak_mb"] = round(_memory_mb("VmHWM") - base, 1)
             except Exception:
                 message = {"error": traceback.format_exc()}
             answers.write(json.dumps(message) + "\n")
@@ -209,6 +245,17 @@ def serve(build: Callable[[], Any]) -> None:
         for line in sys.stdin:
             method, arguments = json.loads(line)
             answer(lambda method=method, arguments=arguments: getattr(contestant, method)(**arguments))
+
+
+def release_memory() -> None:
+    """Gives back to the system what this process has freed, which `environment` otherwise keeps."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _faults() -> int:
+    """Page faults of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _memory_mb(field: str) -> float:

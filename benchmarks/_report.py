@@ -3,35 +3,18 @@
 import json
 import os
 import platform
-import statistics
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from _pivot import BRIEF, notes, pivot
+from _spread import Spread, spread
 
-class Spread(NamedTuple):
-    """A median between its quartiles."""
-
-    median: float
-    low: float
-    high: float
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """Median and quartiles of one value or more.
-
-    Raises:
-        ValueError: there is no value.
-    """
-    values = sorted(values)
-    if not values:
-        raise ValueError("`values` must hold at least one value, got none")
-    if len(values) == 1:
-        return Spread(values[0], values[0], values[0])
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Spread(median, low, high)
+QUIET = 0.05
+"""Share of the CPUs that others may take while it is measured."""
 
 
 def summarise(result: dict[str, Any]) -> dict[str, dict[str, Spread]]:
@@ -80,40 +63,69 @@ def table(result: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def tables(result: dict[str, Any], *, brief: bool = False) -> dict[str, list[list[str]]]:
+    """The tables of a result, by title: the one of `table`, or where there are `measurements` those of `pivot`."""
+    if "measurements" not in result:
+        return {result["benchmark"]: table(result)}
+    groups = dict.fromkeys(measurement["group"] for measurement in result["measurements"])
+    return {
+        f"{group}: {figure}": rows
+        for group in groups
+        for figure, rows in pivot(result, group).items()
+        if rows and (figure in BRIEF or not brief)
+    }
+
+
 def markdown(result: dict[str, Any]) -> str:
-    """The table in Markdown, with a line on where it was measured."""
-    head, *rows = table(result)
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-    return "\n".join([*lines, "", _circumstances(result)])
+    """The tables in Markdown, with a line on where they were measured."""
+    found, lines = tables(result), []
+    for title, (head, *rows) in found.items():
+        rule = ["---", *["---:"] * (len(head) - 1)]
+        lines += [f"{title}", ""] if len(found) > 1 else []
+        lines += [*(f"| {' | '.join(row)} |" for row in (head, rule, *rows)), ""]
+    return "\n".join([*lines, *notes(result), _circumstances(result)])
 
 
 def _circumstances(result: dict[str, Any]) -> str:
     """One line on what was measured where."""
     settings, machine = result["settings"], result["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    where = f"{machine['gpu']}, {machine['cpu']}" if "gpu" in machine else machine["cpu"]
+    data = f" {settings['data']};" if "data" in settings else ""
     return (
-        f"{machine['cpu']}, threads: {settings['threads']}; {settings['rounds']} rounds; {settings['data']}; "
+        f"{where}, threads: {settings['threads']}; {settings['rounds']} rounds;{data} "
         f"{versions}; commit {result['commit']}; other processes took {result['others']:.0%} of the CPUs."
     )
 
 
 def show(result: dict[str, Any]) -> None:
-    """Prints the table to the terminal."""
+    """Prints the tables to the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    head, *rows = table(result)
-    grid = Table(title=result["benchmark"], caption=_circumstances(result), caption_justify="left")
-    for index, column in enumerate(head):
-        grid.add_column(column, justify="right" if index else "left")
-    for row in rows:
-        grid.add_row(*row)
-    Console(width=None if os.isatty(1) else 120).print(grid)
+    console = Console(width=None if os.isatty(1) else 160)
+    for title, (head, *rows) in tables(result, brief=True).items():
+        grid = Table(title=title)
+        for index, column in enumerate(head):
+            grid.add_column(column, justify="right" if index else "left")
+        for row in rows:
+            grid.add_row(*row)
+        console.print(grid)
+    console.print("\n".join([*notes(result), _circumstances(result)]), highlight=False, markup=False)
 
 
-def describe(packages: Sequence[str]) -> dict[str, Any]:
-    """The circumstances of a measurement: machine, versions of Python and of `packages`, commit."""
+def publish(result: dict[str, Any], out: Path | None) -> None:
+    """Prints a result, says whether it may be believed, and writes it to `out`."""
+    show(result)
+    if result["others"] > QUIET:
+        print(f"Other processes took {result['others']:.0%} of the CPUs: publish no figure of this run.")
+    if out:
+        write(result, out)
+        print(f"Written to {out}")
+
+
+def describe(packages: Sequence[str], device: str = "cpu") -> dict[str, Any]:
+    """The circumstances of a measurement: machine, versions of Python and of the `packages` there are, commit."""
     root = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -123,13 +135,14 @@ def describe(packages: Sequence[str]) -> dict[str, Any]:
     changed = "-modified" if git("status", "--porcelain", "--", "../src", ".", ":!results") else ""
     info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
+    machine = {"cpu": models[0] if models else platform.machine(), "cpus": os.cpu_count()}
+    if device == "gpu":
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        machine["gpu"] = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    installed = {name: version(name) for name in packages if find_spec(name)}
     return {
-        "machine": {
-            "cpu": models[0] if models else platform.machine(),
-            "cpus": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": machine | {"system": platform.platform()},
+        "versions": {"python": platform.python_version(), **installed},
         "commit": (git("rev-parse", "--short=12", "HEAD") or "unknown") + changed,
     }
 

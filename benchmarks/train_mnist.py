@@ -12,7 +12,6 @@ float32.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _harness import Disturbance, Worker, WorkerError, environment, interleave, serve, start_workers
-from _report import choose_file, describe, markdown, show, write
+from _options import parse, parser
+from _report import describe, markdown, publish
 
 STEPS = 100
 BATCH_SIZE = 64
@@ -31,8 +31,6 @@ CHECKED = 4
 2e-6."""
 TOLERANCE = 1e-6
 """Largest difference of two gradients, relative to the largest gradient."""
-QUIET = 0.05
-"""Share of the CPUs that others may take while it is measured."""
 COMMITTED = Path(__file__).parent / "results" / "train_mnist.json"
 LABELS = {
     "spikejax": "spikejax",
@@ -183,32 +181,21 @@ def measure(data: Path | None, size: Size) -> dict[str, Any]:
     }
 
 
-def parse() -> argparse.Namespace:
+def read_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed")
-    parser.add_argument("--steps", type=int, default=50, help="training steps a round")
-    cpus = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=int, default=min(2, cpus), help="threads that each may use")
-    parser.add_argument("--out", type=Path, help="where to write the result (default: results/train_mnist.json)")
-    parser.add_argument("--tiny", action="store_true", help="few steps and rounds, one thread; writes only to --out")
-    parser.add_argument("--table", type=Path, help="print the table of a result in Markdown, and measure nothing")
-    parser.add_argument("--worker", choices=LABELS, help=argparse.SUPPRESS)
-    parser.add_argument("--images", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.rounds < 1 or options.steps < 1:
-        parser.error(f"--rounds and --steps must be at least 1, got {options.rounds} and {options.steps}")
-    try:
-        options.out = choose_file(options.out, COMMITTED, tiny=options.tiny)
-    except ValueError as error:
-        parser.error(str(error))
+    found = parser(__doc__ or "", "train_mnist", rounds=7, threads=2)
+    found.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
+    found.add_argument("--steps", type=int, default=50, help="training steps a round")
+    found.add_argument("--images", type=Path, help=argparse.SUPPRESS)
+    options = parse(found, COMMITTED)
+    if options.steps < 1:
+        found.error(f"--steps must be at least 1, got {options.steps}")
     return options
 
 
 def main() -> None:
     """Runs as parent, as worker, or prints a table."""
-    options = parse()
+    options = read_options()
     if options.worker:
         serve(lambda: build(options.worker, options.images))
         return
@@ -222,12 +209,7 @@ def main() -> None:
         result = measure(options.data, size)
     except (FileNotFoundError, ValueError, WorkerError) as error:
         sys.exit(str(error))
-    show(result)
-    if result["others"] > QUIET:
-        print(f"Other processes took {result['others']:.0%} of the CPUs: publish no figure of this run.")
-    if options.out:
-        write(result, options.out)
-        print(f"Written to {options.out}")
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""What the contestants are given: the same arrays for all, made by NumPy from a fixed seed.
+
+A problem is a dict that JSON can hold. Weights and images are multiples of powers of two, which float32 adds without
+rounding in any order, so that no spike depends on the order in which a matrix product adds.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+Problem = dict[str, Any]
+DRAWN = 10_000_019
+"""Random numbers drawn for an array, at most; a prime, so that none meets itself at another step."""
+SHARE = 0.2
+"""Share of the spikes given to a network that are 1."""
+
+
+def currents(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Input currents, about the problem's `mean`, and the gradient at the outputs; each of its `shape` [T, N, *]."""
+    x, g = (_normal(np.random.default_rng(seed), problem["shape"]) for seed in (0, 1))
+    return x + np.float32(problem.get("mean", 0.8)), g
+
+
+def spikes(problem: Problem) -> np.ndarray:
+    """Input spikes of the problem's `shape` [T, N, *]."""
+    return (np.random.default_rng(1).random(problem["shape"], np.float32) < SHARE).astype(np.float32)
+
+
+def image(problem: Problem) -> np.ndarray:
+    """Images of the problem's `image` [N, H, W, C], values in [0, 1]."""
+    return (np.random.default_rng(1).integers(0, 65, problem["image"]) / 64).astype(np.float32)
+
+
+def cotangent(problem: Problem) -> np.ndarray:
+    """The gradient at a network's outputs [T, N, classes]."""
+    steps, batch = (problem["steps"], problem["image"][0]) if "image" in problem else problem["shape"][:2]
+    return np.random.default_rng(2).normal(0.0, 1.0, (steps, batch, problem["layers"][-1][-1])).astype(np.float32)
+
+
+def labels(problem: Problem) -> np.ndarray:
+    """The class of each of the N samples, of as many classes as the last layer has neurons."""
+    return np.random.default_rng(2).integers(0, problem["layers"][-1][-1], problem["shape"][1])
+
+
+def weights(problem: Problem) -> list[np.ndarray]:
+    """The weights of the problem's `layers`, each a shape such as [inputs, outputs] or [3, 3, inputs, outputs].
+
+    Such that about every fourth neuron fires, whatever its number of inputs.
+    """
+    rng = np.random.default_rng(3)
+    found = []
+    for layer in problem["layers"]:
+        inputs = float(np.prod(layer[:-1]))
+        drawn = rng.normal(3 / inputs, 3 / inputs**0.5, layer)
+        found.append((np.rint(4096 * drawn) / 4096).astype(np.float32))
+    return found
+
+
+def _normal(rng: np.random.Generator, shape: list[int]) -> np.ndarray:
+    """Normally distributed numbers, drawn once for at most `DRAWN` elements and repeated for more."""
+    return np.resize(rng.standard_normal(min(DRAWN, math.prod(shape)), np.float32), shape)

@@ -1,0 +1,40 @@
+"""How much faster is every cell in charge, fire and reset by the fused kernel than by a plain scan.
+
+Each cell of `sx.cells` that has a fused kernel, with default parameters, which are constants, and again with an array
+of one value a neuron for each parameter, which has a gradient. Forward, and backward to the input and to all arrays.
+
+    python benchmarks/any_cell.py
+    python benchmarks/any_cell.py --tiny               # shows only that it works
+    python benchmarks/any_cell.py --table results/any_cell.json
+"""
+
+from _benchmark import Benchmark, main
+from _contest import Case, Entry
+
+SHAPE = [64, 64, 1024]
+MEAN = 1.5
+"""Of the input currents, at which every cell fires now and then."""
+TOLERANCE = 2e-5
+"""Of a parameter's gradient: a sum over 4096 steps and samples, which each method adds in an order of its own."""
+
+ENTRIES = {
+    "fused": Entry("fused", "_cells_jax.run", {"method": "fused"}),
+    "scan": Entry("plain scan", "_cells_jax.run", {"method": "scan"}),
+}
+
+
+def cases(tiny: bool, device: str) -> list[Case]:
+    """Every cell, with constants and with arrays; in a tiny run some of them."""
+    from _cells_jax import fused_cells
+
+    found = []
+    for kind in ("arrays, one value a neuron",) if tiny else ("constants", "arrays, one value a neuron"):
+        for name in fused_cells()[::7] if tiny else fused_cells():
+            shape = [32, 4, 32] if tiny else SHAPE
+            problem = {"cell": name, "per_neuron": kind != "constants", "shape": shape, "mean": MEAN}
+            found.append(Case(kind, name, problem, tuple(ENTRIES), tolerance=TOLERANCE))
+    return found
+
+
+if __name__ == "__main__":
+    main(Benchmark(__file__, __doc__ or "", ENTRIES, cases, ("spikejax", "jax", "jaxlib", "numpy")))
