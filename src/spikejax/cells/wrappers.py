@@ -98,12 +98,14 @@ class StochasticState(NamedTuple):
     Attributes:
         cell: the state of the neuron itself.
         key: a `jax.random.key`, shape `()`, the same at every step.
-        t: steps drawn so far, uint32, shape `()`.
+        t: steps taken so far, uint32, shape `()`.
+        uniform: what the last charge drew, from [0, 1), `[N, *]`, at least float32.
     """
 
     cell: State
     key: Array
     t: Array
+    uniform: Array
 
     @property
     def v(self) -> Array:
@@ -168,7 +170,8 @@ class Stochastic(ChargeFireReset):
             )
         check_broadcast(self, shape)
         own, inner = jax.random.split(key)
-        return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32))
+        uniform = jnp.zeros(shape, jnp.promote_types(dtype, jnp.float32))
+        return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32), uniform)
 
     @property
     def output_kind(self) -> Literal["spikes", "counts", "analog"]:
@@ -176,8 +179,9 @@ class Stochastic(ChargeFireReset):
         return self.cell.output_kind
 
     def charge(self, state: StochasticState, x: Array) -> StochasticState:
-        """The neuron's charge."""
-        return state._replace(cell=self.cell.charge(state.cell, x))
+        """The neuron's charge, and the numbers that decide whether it fires."""
+        uniform = jax.random.uniform(jax.random.fold_in(state.key, state.t), x.shape, state.uniform.dtype)
+        return state._replace(cell=self.cell.charge(state.cell, x), t=state.t + 1, uniform=uniform)
 
     def fire(self, h: StochasticState) -> Array:
         """Spikes, drawn."""
@@ -188,17 +192,14 @@ class Stochastic(ChargeFireReset):
         return self._noisy(h).fired(h.cell, s)
 
     def reset(self, h: StochasticState, s: Array) -> StochasticState:
-        """The neuron's reset after the spikes `s`; the next step draws anew."""
-        return h._replace(cell=self._noisy(h).reset(h.cell, s), t=h.t + 1)
+        """The neuron's reset after the spikes `s`."""
+        return h._replace(cell=self._noisy(h).reset(h.cell, s))
 
     def _noisy(self, h: StochasticState) -> ChargeFireReset:
-        """The neuron with a surrogate that draws with the numbers of this step."""
-        v = jax.tree.leaves(h.cell)[0]
-        dtype = jnp.promote_types(v.dtype, jnp.float32)
-        uniform = jax.random.uniform(jax.random.fold_in(h.key, h.t), v.shape, dtype)
+        """The neuron with a surrogate that decides by the numbers of this step."""
         surrogate = surrogate_of(self.cell)
         return _with_surrogate(
-            self.cell, _Draw(surrogate, self.escape, uniform, spiking=getattr(surrogate, "spiking", True))
+            self.cell, _Draw(surrogate, self.escape, h.uniform, spiking=getattr(surrogate, "spiking", True))
         )
 
 
