@@ -117,6 +117,10 @@ class Network(Cell, Protocol):
         """`propagate` as a pure function, the variables it changes, and what writes them back."""
         ...
 
+    def slow_in_loop(self, platform: str) -> str | None:
+        """Why its layers are slow in a loop over chunks on `platform`, where they are; else None."""
+        ...
+
     def whole_sequence_reason(self) -> str | None:
         """Why all steps should run in one chunk, where the outputs depend on the chunk; else None."""
         ...

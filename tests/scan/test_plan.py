@@ -92,3 +92,17 @@ def test_bad_arguments(steps, how, message):
 def test_every_method_runs():
     for method in METHODS:
         assert sx.run(sx.LinearLIF(), [[[2.0]]], method=method)[1] == 1
+
+
+def test_a_convolution_stays_out_of_loops_on_a_cpu():
+    net = sx.nn.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), sx.nn.Sequential(nnx.Conv(4, 4, 3, rngs=nnx.Rngs(0))))
+    assert plan(net, 50).chunk == 50
+    assert "- chunk 50: layer 1.0 (Conv): in a loop XLA on CPU computes its weight gradient far" in str(plan(net, 50))
+    assert net.slow_in_loop("gpu") is None
+    assert plan(net, 50, chunk=10).chunk == 10
+    assert plan(net, 100, remat=True).chunk == 10
+
+
+@pytest.mark.parametrize(("steps", "chunk"), [(5000, 50), (2048, 32), (997, 32), (500, 25)])
+def test_a_chunk_with_remat_divides_the_steps_where_it_can(steps, chunk):
+    assert plan(sx.LIF(), steps, remat=True).chunk == chunk

@@ -168,6 +168,13 @@ class Container(nnx.Module):
 
         return propagate, variables, restore
 
+    def slow_in_loop(self, platform: str) -> str | None:
+        """Names a convolution, whose weight gradient XLA computes slowly in loops on CPU (jax-ml/jax#12868)."""
+        for path, module in nnx.iter_modules(self):
+            if platform == "cpu" and isinstance(module, nnx.Conv | nnx.ConvTranspose):
+                return f"layer {name_of(path)} ({type(module).__name__}): in a loop XLA on CPU computes its weight gradient far slower"
+        return None
+
     def whole_sequence_reason(self) -> str | None:
         """Names a cell that takes its whole sequence at once, or a BatchNorm whose statistics depend on the chunk."""
         for name, cell in whole_sequence_cells(self):

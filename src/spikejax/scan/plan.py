@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import ceil, isqrt
 
+import jax
+
 from spikejax.kernels import BACKWARDS, RESIDUALS, check_option
 from spikejax.typing import Cell, Network, WholeSequenceCell
 
@@ -94,10 +96,19 @@ def _choose_chunk(cell: Cell, steps: int, remat: bool) -> tuple[int, str]:
     if whole:
         return steps, whole
     if remat:
-        return _even(steps, isqrt(steps - 1) + 1), "about sqrt(T), which bounds memory best with remat"
+        return _divisor(steps, isqrt(steps - 1) + 1), "about sqrt(T), which bounds memory best with remat"
     if not isinstance(cell, Network):
         return steps, "one cell has no layers to interleave"
+    slow = cell.slow_in_loop(jax.default_backend())
+    if slow:
+        return steps, slow
     return _even(steps, NETWORK_CHUNK), "one matrix product serves a whole chunk, and a chunk stays in the cache"
+
+
+def _divisor(steps: int, chunk: int) -> int:
+    """The divisor of `steps` nearest to `chunk`, within a factor of 2: without a rest no sequence is copied."""
+    near = [k for k in range(-(-chunk // 2), 2 * chunk + 1) if steps % k == 0]
+    return min(near, key=lambda k: abs(k - chunk)) if near else _even(steps, chunk)
 
 
 def _even(steps: int, chunk: int) -> int:

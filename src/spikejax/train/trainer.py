@@ -106,7 +106,7 @@ class Trainer:
         self._one_batch = jax.jit(self._train_batch, donate_argnums=0)
         self._many_batches = jax.jit(self._train_batches, donate_argnums=0)
         self.evaluate = jax.jit(self._evaluate)
-        self.looped = not (jax.default_backend() == "cpu" and _has_convolution(net))
+        self.looped = net.slow_in_loop(jax.default_backend()) is None
 
     def init(self) -> TrainState:
         """The state before the first batch."""
@@ -199,7 +199,3 @@ class Trainer:
 
 def _add(totals: Totals, loss: Array, correct: Array, count: int) -> Totals:
     return Totals(totals.loss + loss * count, totals.correct + correct, totals.samples + count)
-
-
-def _has_convolution(net: nnx.Module) -> bool:
-    return any(isinstance(module, nnx.Conv | nnx.ConvTranspose) for _, module in nnx.iter_modules(net))
