@@ -172,7 +172,8 @@ class Container(nnx.Module):
         """Names a convolution, whose weight gradient XLA computes slowly in loops on CPU (jax-ml/jax#12868)."""
         for path, module in nnx.iter_modules(self):
             if platform == "cpu" and isinstance(module, nnx.Conv | nnx.ConvTranspose):
-                return f"layer {name_of(path)} ({type(module).__name__}): in a loop XLA on CPU computes its weight gradient far slower"
+                kind = type(module).__name__
+                return f"layer {name_of(path)} ({kind}): in a loop XLA on CPU computes its weight gradient far slower"
         return None
 
     def whole_sequence_reason(self) -> str | None:
