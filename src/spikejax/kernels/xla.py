@@ -5,6 +5,7 @@ the forward loop puts out the charged states h, the backward loop the cotangents
 what belongs to one step, in which parameters gather their gradients while it is in the cache.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from spikejax.cells import ChargeFireReset
+from spikejax.kernels.elementwise import reads
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
@@ -68,12 +70,24 @@ def backward(
         g_cell, g_h = emit_back(cell, at(hs, t), g_state, at(cotangents.ys, t))
         return g_cell, g_h if cotangents.hs is None else add(g_h, at(cotangents.hs, t))
 
+    shown = _shown(cell, state, xs)
+
     def through_charge(t: int | Array, start: State, g_h: Floats) -> tuple[Floats, Floats, Floats]:
-        return charge_back(cell, start, input_at(xs, t), g_h)
+        return charge_back(cell, start, shown(t), g_h)
 
     gather = _sum if isinstance(xs, Static) else _put
     room = jax.tree.map(jnp.zeros_like, floats(xs))
     return back_through_time(steps_of(xs), cotangents.last, start_of, through_emit, through_charge, gather, room)
+
+
+def _shown(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[Any], Array]:
+    """The input of a step, or 0 where the way back through the charge does not read it.
+
+    XLA would otherwise keep the whole input until then.
+    """
+    x = jax.eval_shape(input_at, xs, 0)
+    read = reads(lambda x, *others: charge_back(cell, others[0], x, others[1]), x, state, floats(state))[0]
+    return (lambda t: input_at(xs, t)) if read else lambda t: jnp.zeros(x.shape, x.dtype)
 
 
 def _room(step: Any, xs: Sequence) -> Any:
