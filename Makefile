@@ -7,12 +7,19 @@ DEV := .venv/installed-$(KEY)
 BENCH := .venv-bench/installed-$(KEY)
 
 SPYX := spyx grain array-record cloudpickle portpicker  # and what it imports
+NEXT := .venv-next/installed-$(KEY)
+
+# The newest JAX that spikejax is checked with; it wants a newer Python, which may be one of pyenv's.
+JAX_NEXT := 0.11.2
+PYTHON_NEXT ?= $(shell PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | grep '^3\.12' | tail -1) \
+	python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null)
+
 BASELINES := spikingjelly==2.0.0 norse snntorch $(SPYX)
 BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench bench-tiny bench-env lock clean
+.PHONY: help demo test test-next lint docs bench bench-tiny bench-env lock clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
@@ -25,6 +32,9 @@ demo: $(DEV)  ## train a spiking network on handwritten digits and draw what it 
 
 test: $(DEV)  ## run the test suite
 	.venv/bin/python -m pytest
+
+test-next: $(NEXT)  ## check the GPU kernels' code, and how they differentiate, on the newest JAX
+	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py
 
 lint: $(DEV)  ## check format, style and types
 	.venv/bin/python -m ruff format --check
@@ -54,7 +64,7 @@ lock:  ## resolve every dependency anew and rewrite constraints.txt
 	rm -rf .venv-lock
 
 clean:  ## remove the environments and everything built
-	rm -rf .venv .venv-bench .venv-lock build dist site runs/digits .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-next .venv-lock build dist site runs/digits .pytest_cache .ruff_cache
 
 $(DEV):
 	$(call create,.venv)
@@ -65,6 +75,13 @@ $(BENCH):
 	$(call create,.venv-bench)
 	.venv-bench/bin/python $(PIP) -c constraints.txt -e '.[torch]'
 	.venv-bench/bin/python $(PIP) -c constraints.txt --no-deps $(BASELINES)
+	@touch $@
+
+$(NEXT): PYTHON = $(PYTHON_NEXT)
+$(NEXT):
+	$(call create,.venv-next)
+	grep -v '^\(jax\|flax\)' constraints.txt > .venv-next/constraints.txt
+	.venv-next/bin/python $(PIP) -c .venv-next/constraints.txt -e . jax==$(JAX_NEXT) pytest pytest-xdist
 	@touch $@
 
 # A new environment, or an old one without its stamp; mends one that was interrupted half-way.
