@@ -17,6 +17,7 @@ from spikejax.kernels.linear import linear_call
 from spikejax.typing import Array
 
 Product = Callable[..., Array]
+Kept = tuple[Array, Array | None]
 
 
 class SpikeLinear(nnx.Linear):
@@ -152,11 +153,11 @@ def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: A
         changes.append(product(of_spikes, kernel))
     if not isinstance(of_kernel, SymbolicZero):
 
-        def push(kept: Any, of_kernel: Array) -> Array:
+        def push(kept: Kept, of_kernel: Array) -> Array:
             return product(_unpack(spikes.shape, spikes.dtype, *kept), of_kernel)
 
-        def pull(kept: Any, of_y: Array) -> Array:
-            return jax.linear_transpose(partial(push, kept), kernel)(of_y)[0]
+        def pull(kept: Kept, of_y: Array) -> Array:
+            return jax.linear_transpose(partial(push, _after(of_y, kept)), kernel)(of_y)[0]
 
         changes.append(linear_call(push, pull, _pack(spikes), of_kernel))
     return y, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(y)
@@ -165,11 +166,23 @@ def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: A
 _multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
 
 
-def _pack(spikes: Array) -> tuple[Array, Array | None]:
+def _pack(spikes: Array) -> Kept:
     """The spikes as bits, and what links these to the derivatives of the spikes."""
+    flat = (spikes != 0).astype(jnp.uint8).ravel()
+    eights = jnp.pad(flat, (0, -flat.size % 8)).reshape(-1, 8)
+    # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
+    bits = jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=1)
     # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
     # there is none further out; elsewhere the link is a constant whose value is never used, which XLA drops.
-    return jnp.packbits(spikes != 0), _link(spikes) if isinstance(spikes, Tracer) else None
+    return bits, _link(spikes) if isinstance(spikes, Tracer) else None
+
+
+def _after(of_y: Array, kept: Kept) -> Kept:
+    """`kept`, not to be unpacked before `of_y` is there."""
+    # XLA orders by data alone, on a CPU even across an `optimization_barrier`, and would unpack in the forward pass.
+    # This is always 0, which XLA does not see.
+    zero = (of_y.ravel()[:1] != 0).sum(dtype=jnp.uint8) >> 1
+    return kept[0] ^ zero, kept[1]
 
 
 @jax.custom_jvp
@@ -182,7 +195,7 @@ _link.defjvps(lambda t, *_: t)
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _unpack(shape: tuple[int, ...], dtype: Any, bits: Array, link: Array | None) -> Array:
-    return jnp.unpackbits(bits, count=math.prod(shape)).reshape(shape).astype(dtype)
+    return jnp.unpackbits(bits, count=math.prod(shape), bitorder="little").reshape(shape).astype(dtype)
 
 
 @_unpack.defjvp
