@@ -122,7 +122,7 @@ class SpikeProduct:
 
     def check(self, spikes: Array) -> None:
         """Raises ValueError unless all `spikes` are 0 or 1; traced ones are looked at when they are known."""
-        if isinstance(spikes, Tracer) and not self.debug or not spikes.size:
+        if (isinstance(spikes, Tracer) and not self.debug) or not spikes.size:
             return
         facts = jnp.all((spikes == 0) | (spikes == 1)), jnp.min(spikes), jnp.max(spikes)
         if isinstance(spikes, Tracer):
@@ -169,7 +169,7 @@ _multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
 def _pack(spikes: Array) -> Kept:
     """The spikes as bits, and what links these to the derivatives of the spikes."""
     flat = (spikes != 0).astype(jnp.uint8).ravel()
-    eights = jnp.pad(flat, (0, -flat.size % 8)).reshape(-1, 8)
+    eights = jnp.pad(flat, (0, -flat.size % 8)).reshape(math.ceil(flat.size / 8), 8)
     # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
     bits = jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=1)
     # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
