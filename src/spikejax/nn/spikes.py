@@ -1,0 +1,205 @@
+"""Synapses that keep their input, which is 0 or 1, as one bit an element for the backward pass."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
+
+from spikejax.kernels.linear import linear_call
+from spikejax.typing import Array
+
+Product = Callable[..., Array]
+Kept = tuple[Array, Array | None]
+
+
+class SpikeLinear(nnx.Linear):
+    """`nnx.Linear` for spikes, with the same outputs and gradients in less memory.
+
+        y = x W + b      dW = x^T dy, where x is kept as one bit an element
+
+    Whatever holds for `nnx.Linear` holds here, its parameters included. The input must be 0 or 1: of any other
+    input the output is right and the gradient of the kernel is not, since it takes every value but 0 for a 1. Outside
+    `jax.jit` the input is always checked; inside, where values are not known, only with `debug`.
+
+    Args:
+        in_features: size of the last axis of the input.
+        out_features: size of the last axis of the output.
+        rngs: random streams for the initial parameters.
+        dot_general: the product, as for `nnx.Linear`.
+        debug: check the input inside `jax.jit` as well. A wrong one stops the computation with a
+            `jax.errors.JaxRuntimeError` that holds the message, when its results are awaited.
+        **options: the other arguments of `nnx.Linear`.
+
+    Raises:
+        ValueError: an input is not 0 or 1; raised when the layer is called.
+
+    SpikingJelly: `SpikeLinear`, which keeps the input as bool, and only warns.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rngs: nnx.Rngs,
+        dot_general: Product = lax.dot_general,
+        debug: bool = False,
+        **options: Any,
+    ) -> None:
+        product = SpikeProduct(dot_general, "Linear", debug)
+        super().__init__(in_features, out_features, dot_general=product, rngs=rngs, **options)
+
+
+class SpikeConv(nnx.Conv):
+    """`nnx.Conv` for spikes, with the same outputs and gradients in less memory.
+
+        y = x * W + b      dW = x * dy, where x is kept as one bit an element
+
+    Whatever holds for `nnx.Conv` holds here, its parameters included. The input must be 0 or 1: of any other
+    input the output is right and the gradient of the kernel is not, since it takes every value but 0 for a 1. Outside
+    `jax.jit` the input is always checked; inside, where values are not known, only with `debug`.
+
+    Args:
+        in_features: channels of the input, its last axis.
+        out_features: channels of the output, its last axis.
+        kernel_size: size of the kernel in each space axis.
+        strides: step between windows.
+        rngs: random streams for the initial parameters.
+        conv_general_dilated: the convolution, as for `nnx.Conv`.
+        debug: check the input inside `jax.jit` as well. A wrong one stops the computation with a
+            `jax.errors.JaxRuntimeError` that holds the message, when its results are awaited.
+        **options: the other arguments of `nnx.Conv`, such as `padding`, `kernel_dilation`, `feature_group_count`.
+
+    Raises:
+        ValueError: an input is not 0 or 1; raised when the layer is called.
+
+    SpikingJelly: `SpikeConv1d`, `SpikeConv2d`, `SpikeConv3d`, which keep the input as bool, and only warn.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] | None = 1,
+        *,
+        rngs: nnx.Rngs,
+        conv_general_dilated: Product = lax.conv_general_dilated,
+        debug: bool = False,
+        **options: Any,
+    ) -> None:
+        product = SpikeProduct(conv_general_dilated, "Conv", debug)
+        super().__init__(
+            in_features, out_features, kernel_size, strides, conv_general_dilated=product, rngs=rngs, **options
+        )
+
+
+@dataclass(frozen=True)
+class SpikeProduct:
+    """`product(spikes, kernel, ...)`, linear in both, which keeps the spikes as bits for the kernel's gradient.
+
+    Attributes:
+        product: the product.
+        layer: name of the layer in `nnx`, for messages.
+        debug: whether values are checked where they are traced.
+    """
+
+    product: Product
+    layer: str
+    debug: bool
+
+    def __call__(self, spikes: Array, kernel: Array, *args: Any, **options: Any) -> Array:
+        """The product."""
+        return _multiply(self, lambda spikes, kernel: self.product(spikes, kernel, *args, **options), spikes, kernel)
+
+    def check(self, spikes: Array) -> None:
+        """Raises ValueError unless all `spikes` are 0 or 1; traced ones are looked at when they are known."""
+        if (isinstance(spikes, Tracer) and not self.debug) or not spikes.size:
+            return
+        facts = jnp.all((spikes == 0) | (spikes == 1)), jnp.min(spikes), jnp.max(spikes)
+        if isinstance(spikes, Tracer):
+            jax.debug.callback(self._refuse, *facts)
+        else:
+            self._refuse(*facts)
+
+    def _refuse(self, binary: Array, low: Array, high: Array) -> None:
+        if not binary:
+            raise ValueError(
+                f"`inputs` of Spike{self.layer} must be 0 or 1, got values from {low} to {high}: use nnx.{self.layer}, "
+                "which takes any values"
+            )
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _multiply(how: SpikeProduct, product: Product, spikes: Array, kernel: Array) -> Array:
+    how.check(spikes)
+    return product(spikes, kernel)
+
+
+def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (spikes, kernel), (of_spikes, of_kernel) = primals, tangents
+    how.check(spikes)
+    y = product(spikes, kernel)
+    changes = []
+    if not isinstance(of_spikes, SymbolicZero):
+        changes.append(product(of_spikes, kernel))
+    if not isinstance(of_kernel, SymbolicZero):
+
+        def push(kept: Kept, of_kernel: Array) -> Array:
+            return product(_unpack(spikes.shape, spikes.dtype, *kept), of_kernel)
+
+        def pull(kept: Kept, of_y: Array) -> Array:
+            return jax.linear_transpose(partial(push, _after(of_y, kept)), kernel)(of_y)[0]
+
+        changes.append(linear_call(push, pull, _pack(spikes), of_kernel))
+    return y, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(y)
+
+
+_multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
+
+
+def _pack(spikes: Array) -> Kept:
+    """The spikes as bits, and what links these to the derivatives of the spikes."""
+    flat = (spikes != 0).astype(jnp.uint8).ravel()
+    eights = jnp.pad(flat, (0, -flat.size % 8)).reshape(math.ceil(flat.size / 8), 8)
+    # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
+    bits = jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=1)
+    # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
+    # there is none further out; elsewhere the link is a constant whose value is never used, which XLA drops.
+    return bits, _link(spikes) if isinstance(spikes, Tracer) else None
+
+
+def _after(of_y: Array, kept: Kept) -> Kept:
+    """`kept`, not to be unpacked before `of_y` is there."""
+    # XLA orders by data alone, on a CPU even across an `optimization_barrier`, and would unpack in the forward pass.
+    # This is always 0, which XLA does not see.
+    zero = (of_y.ravel()[:1] != 0).sum(dtype=jnp.uint8) >> 1
+    return kept[0] ^ zero, kept[1]
+
+
+@jax.custom_jvp
+def _link(spikes: Array) -> Array:
+    return jnp.zeros_like(spikes)
+
+
+_link.defjvps(lambda t, *_: t)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _unpack(shape: tuple[int, ...], dtype: Any, bits: Array, link: Array | None) -> Array:
+    return jnp.unpackbits(bits, count=math.prod(shape), bitorder="little").reshape(shape).astype(dtype)
+
+
+@_unpack.defjvp
+def _unpack_jvp(shape: tuple[int, ...], dtype: Any, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    spikes = _unpack(shape, dtype, *primals)
+    _, of_link = tangents
+    return spikes, jnp.zeros_like(spikes) if of_link is None else of_link
