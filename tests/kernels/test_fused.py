@@ -15,13 +15,13 @@ from spikejax.kernels import fused_scan
 from spikejax.typing import Static
 
 each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
-WAYS = (
-    {"backend": "xla"},
-    {"backend": "interpret"},
+OTHER_WAYS = (
     {"backend": "xla", "backward": "associative"},
-    {"backend": "xla", "residuals": "x"},
     {"backend": "interpret", "residuals": "x"},
+    {"backend": "xla", "backward": "associative", "residuals": "x"},
 )
+"""Every cell goes one of these besides; the equations that they share are those of the others."""
+
 WRAPPED = {
     "refractory": sx.Refractory(sx.LIF(tau=jnp.array(2.5)), 2),
     "stochastic": sx.Stochastic(sx.LIF(tau=jnp.array(2.5))),
@@ -42,7 +42,8 @@ def compiled(cell, at, **how):
 def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
     cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
     plain = jax.jit(partial(run_and_grad, run=loop), compiler_options=QUICK)(cell, at)
-    for how in WAYS:
+    third = OTHER_WAYS[ALL.index(row) % len(OTHER_WAYS)]
+    for how in ({"backend": "xla"}, {"backend": "interpret"}, third):
         close(compiled(cell, at, **how), plain, 5e-6)
 
 
@@ -54,6 +55,8 @@ def test_packed_residuals_round_the_gradients(row: Row):
         with pytest.raises(ValueError, match=rf"`residuals` 'packed' keeps a bit a spike, .* {row.cell.__name__} is n"):
             compiled(cell, at, residuals="packed")
         return
+    if ALL.index(row) % 3:
+        return  # a third of the cells stand for the rest
     outs, grads = compiled(cell, at, residuals="h")
     packed_outs, packed_grads = compiled(cell, at, residuals="packed")
     close(packed_outs, outs, 1e-9)

@@ -82,6 +82,12 @@ def test_a_choice_has_a_reason():
         ValueError, match=r"`cell` has no fused kernel, because Own has a `step` of its own: use method"
     ):
         fused_scan(Own(), Own().init_state(shape), jnp.ones((3, *shape)))
+    net = sx.nn.Sequential(sx.LIF(), Own())
+    with pytest.raises(
+        ValueError, match=r"`method` 'fused' needs cells .*, and layer 1 \(Own\) has no fused kernel: Own"
+    ):
+        sx.run(net, jnp.ones((3, *shape)), method="fused")
+    assert sx.run(net, jnp.ones((3, *shape)))[1].shape == (3, *shape)
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize(("name", "compiled"), [*((name, True) for name in LAYERS), ("linear", False), ("conv", False)])
 def test_values_and_gradients_are_those_of_flax(name, compiled):
     kinds, options, shape = LAYERS[name]
     calls, params = pair(*kinds, **options)
@@ -119,8 +118,13 @@ def total_of_hessian(f):
     return lambda *at: sum(leaf.sum() for leaf in jax.tree.leaves(jax.hessian(f, BOTH)(*at)))
 
 
-@pytest.mark.parametrize("name", TRANSFORMATIONS)
-@pytest.mark.parametrize("layer", ["linear", "conv-1d"])
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        *(("linear", name) for name in TRANSFORMATIONS),
+        *(("conv-1d", name) for name in ("jvp", "vmap-grad", "grad-scan", "forward-reverse")),
+    ],
+)
 def test_transformations_give_what_they_give_of_flax(name, layer):
     kinds, options, shape = LAYERS[layer]
     calls, params = pair(*kinds, **options)
