@@ -94,3 +94,12 @@ def test_inference_keeps_nothing(residuals):
         return run.lower(jnp.ones((steps, 8, 64))).compile().memory_analysis().temp_size_in_bytes
 
     assert temporary(512) == temporary(8) < 100_000
+
+
+def test_without_jit_it_gives_the_same():
+    """Loops then run in Python, their indices known."""
+    loss = jax.value_and_grad(loss_of(fused_scan), BOTH)
+    cell = sx.QIF(tau=jnp.full(N, 2.5))
+    want = loss(cell, XS)
+    with jax.disable_jit():
+        close(loss(cell, XS), want)

@@ -64,7 +64,7 @@ def backward(
     hs = forward(cell, state, xs)[2] if hs is None else hs
 
     def start_of(t: int | Array) -> State:
-        return state if isinstance(t, int) else emit(cell, at(hs, t - 1))[0]
+        return state if isinstance(t, int) and t == 0 else emit(cell, at(hs, t - 1))[0]
 
     def through_emit(t: int | Array, g_state: Floats) -> tuple[Floats, Floats]:
         g_cell, g_h = emit_back(cell, at(hs, t), g_state, at(cotangents.ys, t))
