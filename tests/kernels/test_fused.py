@@ -43,7 +43,7 @@ def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
     cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
     plain = jax.jit(partial(run_and_grad, run=loop), compiler_options=QUICK)(cell, at)
     third = OTHER_WAYS[ALL.index(row) % len(OTHER_WAYS)]
-    for how in ({"backend": "xla"}, {"backend": "interpret"}, third):
+    for how in ({"backend": "interpret"}, third):  # the laws of the cells go by the back end "xla"
         close(compiled(cell, at, **how), plain, 5e-6)
 
 
