@@ -95,7 +95,7 @@ def fused_scan(
             "packed", h in bfloat16 and a bit a spike, for cells whose output is 0 or 1.
         backward: how the backward pass goes through time: "scan", step by step, or "associative", in about log2(T)
             stages, for cells whose equations are elementwise.
-        backend: "xla", or "triton" on a GPU; None chooses, see `which`.
+        backend: a name of `BACKENDS`: "xla"; "triton" or "mosaic" on a GPU; None chooses, see `which`.
 
     Returns:
         The last state, and the outputs `[T, N, *]`.
