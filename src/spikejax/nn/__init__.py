@@ -1,7 +1,9 @@
 """Flax NNX containers and the few layers that spiking networks need besides Flax's own."""
 
 from spikejax.nn.adapter import CellModule, Container
-from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Voting
+from spikejax.nn.delay import Delay
+from spikejax.nn.layers import AvgPool, Flatten, MaxPool, SumPool, Voting
+from spikejax.nn.recurrent import Recurrent
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.spikes import SpikeConv, SpikeLinear
 
@@ -9,10 +11,13 @@ __all__ = [
     "AvgPool",
     "CellModule",
     "Container",
+    "Delay",
     "Flatten",
     "MaxPool",
+    "Recurrent",
     "Sequential",
     "SpikeConv",
     "SpikeLinear",
+    "SumPool",
     "Voting",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from spikejax.typing import Array
 
@@ -22,15 +23,19 @@ class Flatten:
 class _Pool:
     window: int | tuple[int, ...]
     strides: int | tuple[int, ...] | None = None
-    padding: str = "VALID"
+    padding: str | tuple[tuple[int, int], ...] = "VALID"
 
     def __post_init__(self) -> None:
         for name in ("window", "strides"):
             value = getattr(self, name)
             if value is not None and any(n < 1 for n in ((value,) if isinstance(value, int) else value)):
                 raise ValueError(f"`{name}` must be >= 1 in every axis, got {value}")
-        if self.padding not in ("VALID", "SAME"):
-            raise ValueError(f"`padding` must be 'VALID' or 'SAME', got {self.padding!r}")
+        pairs = isinstance(self.padding, tuple) and all(isinstance(pair, tuple) for pair in self.padding)
+        if self.padding not in ("VALID", "SAME") and not pairs:
+            raise ValueError(
+                f"`padding` must be 'VALID', 'SAME' or a pair (low, high) an axis, such as ((1, 1), (0, 0)), "
+                f"got {self.padding!r}"
+            )
 
     def _sizes(self, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Window and strides for the space axes of `x` `[N, *space, C]`."""
@@ -52,7 +57,7 @@ class MaxPool(_Pool):
     Args:
         window: size of the window, one number or one an axis.
         strides: step between windows; None takes the window.
-        padding: "VALID" or "SAME".
+        padding: "VALID", "SAME", or what to add before and after each axis, as ((1, 1), (0, 0)).
 
     Raises:
         ValueError: a size is < 1, or does not fit the input's axes.
@@ -65,12 +70,12 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """Mean of each window: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
+    """Mean of each window, padding counted as 0: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
 
     Args:
         window: size of the window, one number or one an axis.
         strides: step between windows; None takes the window.
-        padding: "VALID" or "SAME".
+        padding: "VALID", "SAME", or what to add before and after each axis, as ((1, 1), (0, 0)).
 
     Raises:
         ValueError: a size is < 1, or does not fit the input's axes.
@@ -80,6 +85,26 @@ class AvgPool(_Pool):
         """Pools one batch."""
         window, strides = self._sizes(x)
         return nnx.avg_pool(x, window, strides, self.padding)
+
+
+class SumPool(_Pool):
+    """Sum of each window: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
+
+    Args:
+        window: size of the window, one number or one an axis.
+        strides: step between windows; None takes the window.
+        padding: "VALID", "SAME", or what to add before and after each axis, as ((1, 1), (0, 0)).
+
+    Raises:
+        ValueError: a size is < 1, or does not fit the input's axes.
+
+    NIR's SumPool2d; spikes that it joins stay whole numbers, as chips want them.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """Pools one batch."""
+        window, strides = self._sizes(x)
+        return nnx.pool(x, 0, lax.add, window, strides, self.padding)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,3 @@
+"""Trained networks in the formats of chips and of other libraries."""
+
+__all__: list[str] = []

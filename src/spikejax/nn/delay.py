@@ -1,0 +1,83 @@
+"""Fixed delays."""
+
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from spikejax.typing import Array, Sequence, Shape, State, Static
+
+
+class History(NamedTuple):
+    """The state of a delay.
+
+    Attributes:
+        past: the last inputs `[N, D, *]`, oldest first, where D is the longest delay.
+    """
+
+    past: Array
+
+
+@dataclass(frozen=True, init=False)
+class Delay:
+    """Shows its input some steps later; a cell without a neuron.
+
+        y[t] = x[t - delay]      x = 0 before the first step
+
+    Several steps at once cost one copy. Gradients pass to the steps they came from.
+
+    Args:
+        delay: steps, >= 0: a whole number, or one for each feature or channel, the last axis of the input.
+
+    Raises:
+        ValueError: a delay is negative or not whole, or their number is not that of the features.
+
+    Source: axonal delays of Loihi, Davies et al., "Loihi: A Neuromorphic Manycore Processor with On-Chip Learning",
+    2018; NIR's Delay is this with delay times dt.
+    """
+
+    delay: int | tuple[int, ...]
+
+    def __init__(self, delay: int | List[int] | np.ndarray) -> None:
+        values = np.asarray(delay)
+        if values.ndim > 1 or not values.size or (values != np.round(values)).any() or (values < 0).any():
+            raise ValueError(
+                f"`delay` must be whole steps >= 0, one or one a feature, got {delay!r}: round delays that were learnt"
+            )
+        object.__setattr__(self, "delay", tuple(map(int, values)) if values.ndim else int(values))
+
+    @property
+    def longest(self) -> int:
+        """The longest delay in steps."""
+        return max(self.delay) if isinstance(self.delay, tuple) else self.delay
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
+        """A past of zeros, for inputs of `shape` `[N, *]`; `key` is not needed."""
+        if isinstance(self.delay, tuple) and (len(shape) < 2 or shape[-1] != len(self.delay)):
+            raise ValueError(
+                f"`delay` has {len(self.delay)} values for an input of shape {tuple(shape)}: give one, or one for each "
+                f"of the features in the last axis"
+            )
+        return History(jnp.zeros((shape[0], self.longest, *shape[1:]), dtype))
+
+    def step(self, state: History, x: Array) -> tuple[History, Array]:
+        """One step in time, `x` `[N, *]`."""
+        state, ys = self.steps(state, jnp.asarray(x)[None])
+        return state, ys[0]
+
+    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
+        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+        if isinstance(xs, Static):
+            xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
+        steps = xs.shape[0]
+        known = jnp.concatenate([jnp.moveaxis(state.past, 1, 0).astype(xs.dtype), xs])
+        past = jnp.moveaxis(known[steps:], 0, 1).astype(state.past.dtype)
+        starts = self.longest - np.asarray(self.delay)
+        if starts.ndim == 0:
+            return History(past), known[starts : starts + steps]
+        times = starts + np.arange(steps)[:, None]
+        times = times.reshape(steps, *(1,) * (xs.ndim - 2), -1)
+        return History(past), jnp.take_along_axis(known, times, axis=0)
