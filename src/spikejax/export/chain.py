@@ -263,7 +263,7 @@ def _pool(module: Any, *, name: str, kind: str, inputs: tuple[int, ...]) -> Pool
 
 
 def _folded(layer: Dense | Conv, norm: nnx.BatchNorm) -> Dense | Conv:
-    """The layer followed by `norm` in eval mode, in double precision: y = (x W + b - mean) scale / sqrt(var + eps) + shift."""
+    """The layer with `norm` in eval mode: y = (x W + b - mean) scale / sqrt(var + eps) + shift, in double precision."""
     mean, var = (_array(v).astype(np.float64) for v in (norm.mean, norm.var))
     scale = 1.0 if norm.scale is None else _array(norm.scale).astype(np.float64)
     shift = 0.0 if norm.bias is None else _array(norm.bias).astype(np.float64)

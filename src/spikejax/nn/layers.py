@@ -70,7 +70,7 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """Mean of each window, padding counted as 0: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of space axes.
+    """Mean of each window, padding included: `[N, H, W, C]` to `[N, H / strides, W / strides, C]`; any number of axes.
 
     Args:
         window: size of the window, one number or one an axis.
