@@ -26,12 +26,14 @@ class Layer:
         kind: its class in the network, as "Linear".
         inputs: shape of one sample that goes in, without batch and time, channels last.
         outputs: shape of what comes out.
+        module: the layer of the network itself.
     """
 
     name: str
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    module: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,11 @@ class Delay(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Own(Layer):
+    """A layer of a class that the exporter brings itself; it keeps the shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Neurons(Layer):
     """A layer of neurons: the cell with its parameters, and what feeds its output back, if anything."""
 
@@ -91,12 +98,13 @@ class Neurons(Layer):
     feedback: Dense | None = None
 
 
-def chain(net: Any, sample_shape: tuple[int, ...]) -> list[Layer]:
+def chain(net: Any, sample_shape: tuple[int, ...], own: tuple[type, ...] = ()) -> list[Layer]:
     """The layers of `net` in order, with the shapes of one sample; BatchNorm is folded, nothing is run.
 
     Args:
         net: a `Sequential`, nested ones included, as it stands after training.
         sample_shape: shape of one sample at one step, `(features,)` or `(H, W, C)`.
+        own: classes of layers that the exporter knows how to take, and that keep the shape.
 
     Raises:
         TypeError: `net` is no Sequential.
@@ -111,7 +119,8 @@ def chain(net: Any, sample_shape: tuple[int, ...]) -> list[Layer]:
         )
     layers: list[Layer] = []
     for name, module in _modules(net, ""):
-        for layer in _plain(name, module, shape, layers):
+        mine = isinstance(module, own)
+        for layer in _own(name, module, shape) if mine else _plain(name, module, shape, layers):
             layers.append(layer)
             shape = layer.outputs
     return layers
@@ -126,21 +135,25 @@ def _modules(net: nn.Sequential, prefix: str) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
+def _own(name: str, module: Any, shape: tuple[int, ...]) -> Iterator[Layer]:
+    yield Own(name=name, kind=type(module).__name__, inputs=shape, outputs=shape, module=module)
+
+
 def _plain(name: str, module: Any, shape: tuple[int, ...], before: list[Layer]) -> Iterator[Layer]:
     """The plain form of one module; a BatchNorm changes the layer before it instead."""
-    at: dict[str, Any] = {"name": name, "kind": type(module).__name__, "inputs": shape}
+    at: dict[str, Any] = {"name": name, "kind": type(module).__name__, "inputs": shape, "module": module}
     if isinstance(module, nnx.BatchNorm):
         if not before or not isinstance(before[-1], Dense | Conv):
             raise ValueError(f"layer {name} (BatchNorm) can be folded only into a Linear or Conv right before it")
         before[-1] = _folded(before[-1], module)
     elif isinstance(module, nnx.Linear):
-        yield _dense(module, **at)
+        yield _dense(**at)
     elif isinstance(module, nnx.Conv):
-        yield _conv(module, **at)
+        yield _conv(**at)
     elif isinstance(module, nn.Flatten):
         yield Flatten(**at, outputs=(math.prod(shape),))
     elif isinstance(module, nn.MaxPool | nn.AvgPool | nn.SumPool):
-        yield _pool(module, **at)
+        yield _pool(**at)
     elif isinstance(module, nn.Voting):
         _fits(name, module, shape)
         yield Vote(**at, outputs=(*shape[:-1], shape[-1] // module.voters), voters=module.voters)
@@ -155,7 +168,7 @@ def _plain(name: str, module: Any, shape: tuple[int, ...], before: list[Layer]) 
                 f"{type(feedback).__name__} over {shape}"
             )
         _fits(name, module, shape)
-        dense = _dense(feedback, name=f"{name}.feedback", kind="Linear", inputs=shape)
+        dense = _dense(name=f"{name}.feedback", kind="Linear", inputs=shape, module=feedback)
         yield Neurons(**at, outputs=shape, cell=module.cell, feedback=dense)
     elif isinstance(module, nnx.Dropout):
         return  # what it does in training only
@@ -190,14 +203,15 @@ def _bias(module: Any) -> Bias:
     return None if module.bias is None else _array(module.bias)
 
 
-def _dense(module: nnx.Linear, *, name: str, kind: str, inputs: tuple[int, ...]) -> Dense:
+def _dense(*, name: str, kind: str, inputs: tuple[int, ...], module: nnx.Linear) -> Dense:
     if inputs != (module.in_features,):
         raise ValueError(
             f"layer {name} (Linear) takes {module.in_features} features, and gets {inputs}: "
             f"check `sample_shape`, or put spikejax.nn.Flatten() before it"
         )
     kernel = _array(module.kernel)
-    return Dense(name=name, kind=kind, inputs=inputs, outputs=kernel.shape[1:], kernel=kernel, bias=_bias(module))
+    at: dict[str, Any] = {"name": name, "kind": kind, "inputs": inputs, "module": module}
+    return Dense(**at, outputs=kernel.shape[1:], kernel=kernel, bias=_bias(module))
 
 
 def _each(value: int | tuple[int, ...] | None, axes: int, default: int = 1) -> tuple[int, ...]:
@@ -220,7 +234,7 @@ def _extents(extent: Any, window: Any, strides: Any, padding: Pairs) -> tuple[in
     return tuple((n + lo + hi - k) // s + 1 for n, k, s, (lo, hi) in sizes)
 
 
-def _conv(module: nnx.Conv, *, name: str, kind: str, inputs: tuple[int, ...]) -> Conv:
+def _conv(*, name: str, kind: str, inputs: tuple[int, ...], module: nnx.Conv) -> Conv:
     kernel, axes = _array(module.kernel), len(inputs) - 1
     if kernel.ndim != axes + 2 or inputs[-1] != module.in_features:
         raise ValueError(
@@ -239,6 +253,7 @@ def _conv(module: nnx.Conv, *, name: str, kind: str, inputs: tuple[int, ...]) ->
         name=name,
         kind=kind,
         inputs=inputs,
+        module=module,
         outputs=(*_extents(inputs[:-1], window, strides, padding), kernel.shape[-1]),
         kernel=kernel,
         bias=_bias(module),
@@ -249,17 +264,16 @@ def _conv(module: nnx.Conv, *, name: str, kind: str, inputs: tuple[int, ...]) ->
     )
 
 
-def _pool(module: Any, *, name: str, kind: str, inputs: tuple[int, ...]) -> Pool:
+def _pool(*, name: str, kind: str, inputs: tuple[int, ...], module: Any) -> Pool:
     _fits(name, module, inputs)
     axes = len(inputs) - 1
     window = _each(module.window, axes)
     strides = window if module.strides is None else _each(module.strides, axes)
     padding = _pairs(module.padding, inputs[:-1], strides, window)
     mode: Any = {nn.MaxPool: "max", nn.AvgPool: "avg", nn.SumPool: "sum"}[type(module)]
+    at: dict[str, Any] = {"name": name, "kind": kind, "inputs": inputs, "module": module}
     outputs = (*_extents(inputs[:-1], window, strides, padding), inputs[-1])
-    return Pool(
-        name=name, kind=kind, inputs=inputs, outputs=outputs, mode=mode, window=window, strides=strides, padding=padding
-    )
+    return Pool(**at, outputs=outputs, mode=mode, window=window, strides=strides, padding=padding)
 
 
 def _folded(layer: Dense | Conv, norm: nnx.BatchNorm) -> Dense | Conv:

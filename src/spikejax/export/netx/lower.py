@@ -1,0 +1,205 @@
+"""A quantised network as the blocks of a NetX file: integers only, with pooling and delays inside the synapses."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spikejax import nn
+from spikejax.encoding import Poisson
+from spikejax.export.chain import Conv, Delay, Dense, Flatten, Layer, Neurons, Own, Pool, Vote, chain
+from spikejax.export.netx.block import Block, Chip
+from spikejax.export.netx.geometry import pooled, symmetric
+from spikejax.export.netx.neuron import UNIT, LoihiLIF
+from spikejax.export.netx.synapse import WholeInput
+
+OR_WEIGHT = 64
+"""Weight of a neuron that joins spikes: one is enough to pass a threshold one below it."""
+
+
+def blocks_of(net: nn.Sequential, sample_shape: tuple[int, ...]) -> Chip:
+    """The blocks of a network that `quantized` made or training changed since.
+
+    Raises:
+        ValueError: a delay or pooling stands where a NetX file has no place for it; named, with the remedy.
+    """
+    walk = _Walk()
+    for layer in chain(net, sample_shape, own=(WholeInput,)):
+        walk.take(layer)
+    return Chip(tuple(walk.blocks), walk.input_scale, walk.voters, tuple(walk.notes), tuple(walk.warnings))
+
+
+class _Walk:
+    """Goes through the layers and gathers what belongs to one block."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.before: list[Layer] = []  # pooling and flattening on the way to the next synapse
+        self.delay: np.ndarray | None = None  # of the spikes on that way
+        self.synapse: Block | None = None
+        self.input_scale: float | None = None
+        self.voters = 1
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def take(self, layer: Layer) -> None:
+        """The next layer."""
+        if self.voters > 1:
+            raise ValueError(f"layer {layer.name} ({layer.kind}) follows the voting, which the host does: vote last")
+        if isinstance(layer, Own):
+            self.input_scale = layer.module.scale
+            self.notes.append(f"the input is graded: give round(x * {layer.module.scale:g}) with message bits")
+        elif isinstance(layer, Neurons) and isinstance(layer.cell, Poisson):
+            self.notes.append("the Poisson encoder stays on the host: the chip takes its spikes")
+        elif isinstance(layer, Dense):
+            self.synapse = self._dense(layer)
+        elif isinstance(layer, Conv):
+            self.synapse = self._conv(layer)
+        elif isinstance(layer, Neurons):
+            self._close(layer)
+        elif isinstance(layer, Pool) and layer.mode == "max":
+            self._max_pool(layer)
+        elif isinstance(layer, Delay):
+            self._delay(layer)
+        elif isinstance(layer, Vote):
+            self.voters = layer.voters
+            self.notes.append(f"the mean over {layer.voters} voters a class stays on the host")
+        else:
+            self.before.append(layer)
+            if self.delay is not None and isinstance(layer, Flatten):
+                self.delay = np.broadcast_to(self.delay, layer.inputs).reshape(-1)
+
+    def _dense(self, layer: Dense) -> Block:
+        """Weights from the last block's outputs: pooling before them is a linear map, and goes into them."""
+        module: Any = layer.module
+        first = self.before[0].inputs if self.before else layer.inputs
+        weight, wanted = (self._unpooled(w, first) for w in (module.weights, module.kernel[...] * module.scale))
+        return Block(
+            name=layer.name,
+            kind="dense",
+            inputs=first if self.blocks else (weight.shape[0],),
+            outputs=layer.outputs,
+            weight=weight,
+            wanted=wanted,
+            bias=_whole(module.biases),
+            delay=self._taken_delay(layer, weight.shape),
+            scale=module.scale,
+            **_NEURONS_LATER,
+        )
+
+    def _unpooled(self, kernel: Any, first: tuple[int, ...]) -> np.ndarray:
+        def prepare(x: jax.Array) -> jax.Array:
+            for layer in self.before:
+                x = layer.module(x)
+            return x
+
+        if any(isinstance(layer, Pool) for layer in self.before):
+            like = jax.ShapeDtypeStruct((kernel.shape[1], *first), jnp.float32)
+            (kernel,) = jax.linear_transpose(prepare, like)(kernel.T)
+            kernel = kernel.reshape(kernel.shape[0], -1).T
+        return np.asarray(kernel)
+
+    def _conv(self, layer: Conv) -> Block:
+        if self.delay is not None and self.delay.any():
+            raise ValueError(
+                f"a delay stands before layer {layer.name} ({layer.kind}): NetX ignores delays of convolutions, so put "
+                f"delays only before or after nnx.Linear"
+            )
+        module: Any = layer.module
+        block = Block(
+            name=layer.name,
+            kind="conv",
+            inputs=layer.inputs,
+            outputs=layer.outputs,
+            weight=np.asarray(module.weights),
+            wanted=np.asarray(module.kernel[...] * module.scale),
+            bias=_whole(module.biases),
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            scale=module.scale,
+            **_NEURONS_LATER,
+        )
+        for pool in reversed(self.before):
+            block = pooled(block, pool)
+        return symmetric(block)
+
+    def _taken_delay(self, layer: Layer, shape: tuple[int, ...]) -> np.ndarray | None:
+        delay, self.delay = self.delay, None
+        if delay is None or not delay.any():
+            return None
+        if delay.ndim and delay.size != shape[0]:
+            raise ValueError(
+                f"a delay of {delay.size} values stands before pooling and layer {layer.name} ({layer.kind}): put it "
+                f"after the pooling"
+            )
+        return np.broadcast_to(delay.reshape(-1, 1) if delay.ndim else delay, shape)
+
+    def _delay(self, layer: Delay) -> None:
+        delay = layer.delay
+        if self.synapse is None:
+            self.delay = delay if self.delay is None else self.delay + delay
+        elif self.synapse.kind == "conv" and delay.any():
+            raise ValueError(
+                f"layer {layer.name} ({layer.kind}) delays a convolution, which NetX ignores: put delays only before "
+                f"or after nnx.Linear"
+            )
+        elif delay.any():
+            shape = self.synapse.weight.shape
+            self.synapse = replace(self.synapse, delay=np.broadcast_to(delay, shape) + (self.synapse.delay or 0))
+
+    def _close(self, layer: Neurons) -> None:
+        """The neurons of the open synapse: the block is complete."""
+        synapse, cell = self.synapse, layer.cell
+        if synapse is None or not isinstance(cell, LoihiLIF):
+            raise ValueError(f"layer {layer.name} ({layer.kind}) is not quantised: use spikejax.export.netx.quantized")
+        if layer.feedback is not None:
+            if synapse.delay is not None:
+                raise ValueError(
+                    f"layer {layer.name} (Recurrent) has delays, which NetX would apply to its feedback as well: "
+                    f"put a neuron between the delay and the recurrent layer"
+                )
+            module: Any = layer.feedback.module
+            synapse = replace(synapse, kind="dense_rec", recurrent=_whole(module.weights))
+        ints = {name: _whole(getattr(cell, name)) for name in ("i_decay", "v_decay", "threshold")}
+        if np.any((ints["v_decay"] == 0) & (np.asarray(cell.voltage_decay) > 0)):
+            self.warnings.append(f"layer {layer.name}: a time constant beyond 8192 steps has no leak left")
+        if np.any(ints["v_decay"] == UNIT - 1):
+            self.warnings.append(f"layer {layer.name}: a membrane lost in one step keeps 1/4096, v_decay 4095 at most")
+        self.blocks.append(replace(synapse, outputs=layer.outputs, **ints))
+        self.synapse, self.before = None, []
+
+    def _max_pool(self, layer: Pool) -> None:
+        """Spikes in a window are joined by neurons that fire at one spike: a block of its own, one step later."""
+        if self.before or self.delay is not None or (self.input_scale is not None and not self.blocks):
+            what = "graded input" if self.input_scale is not None and not self.blocks else "another pooling or a delay"
+            raise ValueError(f"layer {layer.name} ({layer.kind}) follows {what}: it can join only spikes of a layer")
+        channels, axes = layer.inputs[-1], len(layer.window)
+        self.blocks.append(
+            symmetric(
+                Block(
+                    name=layer.name,
+                    kind="conv",
+                    inputs=layer.inputs,
+                    outputs=layer.outputs,
+                    weight=np.full((*layer.window, 1, channels), OR_WEIGHT),
+                    i_decay=np.asarray(UNIT),
+                    v_decay=np.asarray(UNIT - 1),  # with a spike at every input that counts, nothing is left over
+                    threshold=np.asarray(OR_WEIGHT - 1),
+                    strides=layer.strides,
+                    padding=layer.padding,
+                    dilation=(1,) * axes,
+                    groups=channels,
+                )
+            )
+        )
+
+
+_NEURONS_LATER: dict[str, Any] = {name: np.zeros(()) for name in ("i_decay", "v_decay", "threshold")}
+
+
+def _whole(values: Any) -> Any:
+    return None if values is None else np.asarray(values).astype(np.int64)
