@@ -108,7 +108,11 @@ def read_chip(path: PathLike) -> Chip:
     with h5py.File(path, "r") as file:
         if "layer" not in file:
             raise ValueError(f"{path} is no NetX file: it has no group `layer`")
-        return Chip(tuple(_read(file["layer"])))
+        chip = Chip(tuple(_read(file["layer"])))
+    errors = check(chip).errors
+    if errors:
+        raise ValueError("; ".join(errors))
+    return chip
 
 
 def _write(file: h5py.File, chip: Chip) -> None:
@@ -253,7 +257,7 @@ _NEURON = {"i_decay": "iDecay", "v_decay": "vDecay", "threshold": "vThMant"}
 
 
 def _ints(name: str, group: Any, key: str, strict: bool = True) -> np.ndarray:
-    """Whole numbers of a dataset; NetX would cut fractions off, and hang at neurons' numbers that are floating point."""
+    """Whole numbers of a dataset; NetX would cut fractions off, and hang at a neuron's numbers in floating point."""
     if key not in group:
         raise ValueError(f"layer {name} has no `{key}`")
     values = np.asarray(group[key][()])

@@ -148,8 +148,8 @@ class _Walk:
                 f"or after nnx.Linear"
             )
         elif delay.any():
-            shape = self.synapse.weight.shape
-            self.synapse = replace(self.synapse, delay=np.broadcast_to(delay, shape) + (self.synapse.delay or 0))
+            earlier = 0 if self.synapse.delay is None else self.synapse.delay
+            self.synapse = replace(self.synapse, delay=np.broadcast_to(delay, self.synapse.weight.shape) + earlier)
 
     def _close(self, layer: Neurons) -> None:
         """The neurons of the open synapse: the block is complete."""

@@ -193,6 +193,11 @@ def _neuron(neurons: Neurons, dynamics: Dynamics, scale: float) -> LoihiLIF:
     mantissa = dynamics.v_threshold * scale
     # Without a leak the membrane moves in whole weights, and `>=` is `>` of one less; with one it is the nearest.
     mantissa = mantissa if leaks else np.ceil(mantissa) - 1
+    if np.round(mantissa).min() < 1:
+        raise ValueError(
+            f"layer {neurons.name} ({neurons.kind}) has thresholds down to {dynamics.v_threshold.min():.3g}, below the "
+            f"chip's smallest at {scale:.4g} whole numbers to 1.0: raise v_threshold, or choose a larger scale"
+        )
     fields = {
         "current_decay": (dynamics.current_decay, ("tau_syn",)),
         "voltage_decay": (np.minimum(dynamics.voltage_decay, (UNIT - 1) / UNIT), ("tau", "w")),

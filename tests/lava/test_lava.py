@@ -1,0 +1,92 @@
+"""What is written loads in Lava, and computes there, spike for spike, what was trained.
+
+Lava has an environment of its own, `.venv-lava`, which `make test` makes: it forks, which JAX does not survive.
+"""
+
+import json
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tests.export.netx.networks import INPUT_SCALE, NETWORKS, STEPS, build, whole_inputs
+
+import spikejax as sx
+from spikejax.datasets import load_digits
+from spikejax.export import netx
+from spikejax.models import fully_connected
+from spikejax.train import Trainer, make_optimizer, make_schedule
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-lava" / "bin" / "python"
+RUNNER = Path(__file__).parent / "runner" / "lava_netx.py"
+LIMIT = 300
+"""Seconds; a worker of Lava that fails can leave its parent waiting for ever."""
+
+pytestmark = pytest.mark.lava
+
+
+def channels_first(spikes):
+    """`[T, *]`, channels last, as Lava's files have it: channels first, time last."""
+    spikes = np.asarray(spikes)
+    return spikes.transpose(3, 1, 2, 0) if spikes.ndim == 4 else spikes.T
+
+
+def prepare(folder: Path, name: str, net, shape, samples, input_bits: int = 0) -> tuple[np.ndarray, int]:
+    """Writes the file, the input and the options; returns what has to come out, and how late."""
+    report = netx.write(folder / f"{name}.net", net, shape)
+    latency, steps = len(report.rows), samples.shape[0]
+    want = netx.simulate_fixed_point(net, samples)
+    rest = np.zeros((latency, *samples.shape[1:]))
+    padded = [np.concatenate([sample, rest[:, 0]]) for sample in np.moveaxis(samples, 1, 0)]
+    np.save(folder / f"{name}.npy", np.concatenate([*map(channels_first, padded)], -1))
+    options = {"reset_interval": steps + latency, "reset_offset": 1, "input_message_bits": input_bits}
+    (folder / f"{name}.json").write_text(json.dumps(options))
+    return np.stack([channels_first(want[:, i]) for i in range(samples.shape[1])]), latency
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What has to come out and what came out of Lava, by name; all in one process, which takes a while to start."""
+    if not PYTHON.exists():
+        pytest.fail(f"{PYTHON} is missing: `make test` makes it")
+    folder, wanted = tmp_path_factory.mktemp("lava"), {}
+    for name in NETWORKS:
+        net, shape = build(name)
+        inputs = np.asarray(whole_inputs(name))
+        if name == "graded":
+            inputs = inputs.reshape(*inputs.shape[:2], -1)
+        wanted[name] = prepare(folder, name, net, shape, inputs, 8 * (name in INPUT_SCALE))
+    wanted["digits"] = trained_digits(folder)
+    subprocess.run([PYTHON, "-P", RUNNER, folder], check=True, timeout=LIMIT, capture_output=True)
+    return {name: (*want, np.load(folder / f"{name}.out.npy")) for name, want in wanted.items()}
+
+
+def trained_digits(folder: Path) -> tuple[np.ndarray, int]:
+    """A network that knows the built-in digits, and three of these."""
+    data = load_digits()
+    neuron = partial(sx.LIF, surrogate=sx.surrogate.ATan())
+    net = fully_connected((8, 8, 1), 10, hidden=(64,), neuron=neuron, voters=4, rngs=nnx.Rngs(0))
+    trainer = Trainer(
+        net, make_optimizer("adam", make_schedule("constant", 3e-3, steps=1)), steps=8, batch_size=64, scale=16
+    )
+    state = trainer.init()
+    for _ in range(4):
+        state = trainer.train(state, jnp.asarray(data.x_train), jnp.asarray(data.y_train), 22)
+    net = netx.quantized(trainer.network(state), (8, 8, 1), input_scale=16)
+    images = np.repeat(np.asarray(data.x_test[:100], np.float32).reshape(1, 100, 64), STEPS, 0)
+    rates = netx.simulate_fixed_point(net, images).sum(0).reshape(100, 10, 4).sum(-1)
+    assert (rates.argmax(-1) == data.y_test[:100]).mean() > 0.9
+    return prepare(folder, "digits", net, (8, 8, 1), images[:, :3], 8)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "digits"])
+def test_lava_computes_the_same_spikes(results, name):
+    want, latency, got = results[name]
+    steps = want.shape[-1] + latency
+    samples = np.stack(np.split(got, got.shape[-1] // steps, axis=-1))
+    np.testing.assert_array_equal(samples[..., latency:], want)
+    assert want.sum() > 10
