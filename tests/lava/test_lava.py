@@ -23,6 +23,9 @@ from spikejax.train import Trainer, make_optimizer, make_schedule
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-lava" / "bin" / "python"
 RUNNER = Path(__file__).parent / "runner" / "lava_netx.py"
+CARRIED_OVER = ("delays", "recurrent")
+"""Lava's resets leave what is on its way in delays and feedback: one sample a run."""
+
 LIMIT = 300
 """Seconds; a worker of Lava that fails can leave its parent waiting for ever."""
 
@@ -59,6 +62,8 @@ def results(tmp_path_factory):
         inputs = np.asarray(whole_inputs(name))
         if name == "graded":
             inputs = inputs.reshape(*inputs.shape[:2], -1)
+        if name in CARRIED_OVER:
+            inputs = inputs[:, :1]
         wanted[name] = prepare(folder, name, net, shape, inputs, 8 * (name in INPUT_SCALE))
     wanted["digits"] = trained_digits(folder)
     subprocess.run([PYTHON, "-P", RUNNER, folder], check=True, timeout=LIMIT, capture_output=True)

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.nn import AvgPool, Flatten, MaxPool, Voting
+from spikejax.nn import AvgPool, Flatten, MaxPool, SumPool, Voting
 
 IMAGE = np.arange(2 * 6 * 4 * 3, dtype=np.float32).reshape(2, 6, 4, 3) % 7
 
@@ -51,7 +51,7 @@ def test_pools_of_any_number_of_space_axes(pool, space):
         ({"window": 0}, r"`window` must be >= 1 in every axis, got 0"),
         ({"window": (2, 0)}, r"`window` must be >= 1 in every axis, got \(2, 0\)"),
         ({"window": 2, "strides": 0}, r"`strides` must be >= 1 in every axis, got 0"),
-        ({"window": 2, "padding": "valid"}, r"`padding` must be 'VALID' or 'SAME', got 'valid'"),
+        ({"window": 2, "padding": "valid"}, r"`padding` must be 'VALID', 'SAME' or a pair .*, got 'valid'"),
     ],
 )
 def test_bad_pools(pool, arguments, message):
@@ -91,3 +91,13 @@ def test_layers_work_over_time():
         state, want = net.step(state, x)
         np.testing.assert_allclose(y, want, rtol=1e-6)
     assert ys.shape == (3, 2, 2)
+
+
+def test_sums_of_windows_and_explicit_padding():
+    np.testing.assert_allclose(SumPool((2, 2))(IMAGE), windows(IMAGE, 2, 2).sum((2, 4)), rtol=1e-6)
+    for pool, way, fill in ((SumPool, np.sum, 0), (AvgPool, np.mean, 0), (MaxPool, np.max, -np.inf)):
+        padded = np.pad(IMAGE, ((0, 0), (1, 1), (0, 2), (0, 0)), constant_values=fill)
+        got = pool(2, padding=((1, 1), (0, 2)))(IMAGE)
+        np.testing.assert_allclose(got, way(windows(padded, 2, 2), axis=(2, 4)), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`padding` must be 'VALID', 'SAME' or a pair \(low, high\) an axis"):
+        SumPool(2, padding=(1, 1))
