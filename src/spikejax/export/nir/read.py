@@ -131,15 +131,14 @@ def _linear(site: Site, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
         weight = weight[order_out]
         bias = None if bias is None else np.asarray(bias)[order_out]
     kernel = weight.T if site.order is None else weight.T[site.order]
-    layer = nnx.Linear(*kernel.shape, use_bias=bias is not None, rngs=nnx.Rngs(0))
-    _fill(layer, kernel * np.asarray(gain), None if bias is None else bias * np.asarray(gain))
-    return layer
+    gain = np.asarray(gain)
+    return nnx.Linear(*kernel.shape, **_given(kernel * gain, None if bias is None else bias * gain))
 
 
-def _fill(layer: Any, kernel: np.ndarray, bias: Any) -> None:
-    layer.kernel[...] = jnp.asarray(kernel, jnp.float32)
-    if bias is not None:
-        layer.bias[...] = jnp.asarray(bias, jnp.float32)
+def _given(kernel: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
+    """The arguments of a Flax layer that starts from these weights."""
+    initial = {name: lambda *_, a=a: jnp.asarray(a, jnp.float32) for name, a in (("kernel", kernel), ("bias", bias))}
+    return {f"{name}_init": a for name, a in initial.items()} | {"use_bias": bias is not None, "rngs": nnx.Rngs(0)}
 
 
 def _dense(site: Site) -> Step:
@@ -196,7 +195,7 @@ def _conv(site: Site) -> Step:
     else:
         if not isinstance(padding, str):
             sizes["padding"] = _numbers(site, "padding", axes)
-        pairs = [(p, p) for p in sizes["padding"]]
+        pairs = tuple((p, p) for p in sizes["padding"])
         shape = _shape_after(site, weight.shape[0], sizes)
     layer = nnx.Conv(
         site.shape[0],
@@ -206,10 +205,8 @@ def _conv(site: Site) -> Step:
         padding=pairs,
         kernel_dilation=dilation,
         feature_group_count=groups,
-        use_bias=site.node.bias is not None,
-        rngs=nnx.Rngs(0),
+        **_given(np.moveaxis(weight, (0, 1), (-1, -2)), site.node.bias),
     )
-    _fill(layer, np.moveaxis(weight, (0, 1), (-1, -2)), site.node.bias)
     return [layer], shape, None
 
 

@@ -16,7 +16,7 @@ from spikejax.export.nir.neurons import Layout, Named, neuron_nodes, with_gains_
 Recurrence = Literal["cycle", "graph"]
 
 
-def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurrent: Recurrence = "cycle") -> Any:
+def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurrent: Recurrence = "graph") -> Any:
     """A network as a graph of the Neuromorphic Intermediate Representation.
 
     Arrays are channels first, and a neuron's parameters have the full shape of its layer. A layer of weights right
@@ -28,8 +28,8 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
         sample_shape: shape of one sample at one step, channels last: `(features,)`, `(L, C)` or `(H, W, C)`. The graph
             takes it channels first.
         dt: length of a step in seconds, > 0; most readers have 1e-4.
-        recurrent: how a `Recurrent` is written: "cycle", neurons and weights in the graph itself, named `x.lif` and
-            `x.w_rec`; "graph", as a graph of their own with input, lif, w_rec and output.
+        recurrent: how a `Recurrent` is written: "graph", as a graph of its own with input, lif, w_rec and output;
+            "cycle", its neurons and weights in the graph itself, named `x.lif` and `x.w_rec`.
 
     Returns:
         A `nir.NIRGraph` with an Input and an Output.
@@ -81,7 +81,7 @@ def write(
     sample_shape: tuple[int, ...],
     *,
     dt: float = 1e-4,
-    recurrent: Recurrence = "cycle",
+    recurrent: Recurrence = "graph",
 ) -> None:
     """Writes a network as a NIR file; a failure leaves an old file whole.
 
