@@ -6,8 +6,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 
 def evaluate(graph, xs, dt=1e-4):
-    """The output of a graph for inputs `[T, *]` of one sample, channels first; every neuron fires above its threshold."""
-    return np.stack([run(graph, memory, x, dt) for memory in [{}] for x in xs])
+    """The output of a graph for inputs `[T, *]` of one sample, channels first; neurons fire above their threshold."""
+    memory: dict = {}
+    return np.stack([run(graph, memory, x, dt) for x in xs])
 
 
 def run(graph, memory, x, dt):
@@ -96,19 +97,22 @@ def convolve(node, x):
     groups = np.split(windows, int(node.groups))
     weights = np.split(np.float64(node.weight), int(node.groups))
     space = "hw"[:axes], "yx"[:axes]
-    sums = [np.einsum(f"c{space[0]}{space[1]},oc{space[1]}->o{space[0]}", g, w) for g, w in zip(groups, weights)]
+    terms = f"c{space[0]}{space[1]},oc{space[1]}->o{space[0]}"
+    sums = [np.einsum(terms, group, weight) for group, weight in zip(groups, weights, strict=True)]
     return np.concatenate(sums) + np.reshape(node.bias, (-1, *(1,) * axes))
 
 
 def padded(x, pads, axes=2):
-    pads = [(int(p), int(p)) if np.ndim(p) == 0 else p for p in np.broadcast_to(pads, (axes, 2)[: max(np.ndim(pads), 1)])]
+    pads = [
+        (int(p), int(p)) if np.ndim(p) == 0 else p for p in np.broadcast_to(pads, (axes, 2)[: max(np.ndim(pads), 1)])
+    ]
     return np.pad(x, [(0, 0), *pads])
 
 
 def strided(x, window, stride, dilation):
     """All windows: `[C, *space, *window]`."""
     axes = len(window)
-    whole = [(k - 1) * d + 1 for k, d in zip(window, dilation)]
+    whole = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     views = sliding_window_view(x, whole, axis=tuple(range(1, axes + 1)))
     steps = [slice(None), *(slice(None, None, int(s)) for s in stride), *(slice(None, None, int(d)) for d in dilation)]
     return views[tuple(steps)]

@@ -51,6 +51,10 @@ class Site:
             value = np.broadcast_to(value.reshape(()), self.shape)
         if value.shape != self.shape:
             raise self.error(name, f"shape {value.shape}", f"of shape {self.shape}", "every neuron has its own value")
+        if not np.isfinite(value).all():
+            raise self.error(
+                name, f"{value[~np.isfinite(value)][0]}", "finite", "I and IF are the nodes without a leak"
+            )
         return value
 
     def value(self, full: np.ndarray) -> Value:
@@ -89,11 +93,16 @@ def neurons(site: Site) -> Read:
 
 
 def short(value: float) -> float:
-    """The number of six digits that `value` is, but for the rounding of float32."""
-    if not math.isfinite(value):
-        return value
+    """The number of six digits that is `value` in float32, or else `value`."""
     digits = float(f"{value:.6g}")
-    return digits if abs(digits - value) < ROUNDING / 4 * abs(value) else value
+    return digits if np.float32(digits) == np.float32(value) else value
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """The numbers of six digits, where the values are these but for the rounding of float32."""
+    unit = 10.0 ** (np.floor(np.log10(np.maximum(abs(values), np.finfo(np.float32).tiny))) - 5)
+    digits = np.round(values / unit) * unit
+    return np.where(abs(digits - values) <= ROUNDING / 2 * abs(values), digits, values)
 
 
 def all_equal(a: np.ndarray, b: np.ndarray | float) -> bool:
@@ -102,16 +111,16 @@ def all_equal(a: np.ndarray, b: np.ndarray | float) -> bool:
 
 
 def _in_steps(site: Site, name: str) -> np.ndarray:
-    """A time constant in steps, 1 where it is but for rounding."""
+    """A time constant in steps, >= 1."""
     tau = site.field(name) / site.dt
     if (tau < 1 - ROUNDING).any():
         least = f">= dt = {site.dt}"
         raise site.error(name, f"{tau.min() * site.dt:.6g}", least, "a step may not overshoot: give a smaller `dt`")
-    return np.where(np.isclose(tau, 1, rtol=ROUNDING), 1.0, tau)
+    return rounded(tau)
 
 
 def _gain(site: Site, gain: np.ndarray) -> Value:
-    return 1.0 if all_equal(gain, 1.0) else site.value(gain)
+    return site.value(rounded(gain))
 
 
 def _integrator_gain(site: Site) -> Value:
