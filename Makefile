@@ -19,7 +19,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint docs bench bench-tiny bench-env lock clean
+.PHONY: help demo test test-next test-peers lint docs bench bench-tiny bench-env lock clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
@@ -35,6 +35,9 @@ test: $(DEV)  ## run the test suite
 
 test-next: $(NEXT)  ## check the GPU kernels' code, and how they differentiate, on the newest JAX
 	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py
+
+test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
+	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers
 
 lint: $(DEV)  ## check format, style and types
 	.venv/bin/python -m ruff format --check
