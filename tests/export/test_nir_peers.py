@@ -88,6 +88,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """The spikes of spikejax by name, and a folder with the files to run."""
+    check_installed()
     folder, spikes = tmp_path_factory.mktemp("nir"), {}
     for name, (layers, shape, recurrent, *_) in CASES.items():
         net = Sequential(*layers)
@@ -108,7 +109,6 @@ def check_installed() -> None:
 
 @pytest.mark.parametrize("library", ["snntorch", "norse"])
 def test_peer_gives_the_same_spikes(library, expected, tmp_path):
-    check_installed()
     spikes, folder = expected
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
