@@ -1,5 +1,7 @@
 """A network leaves as a NIR file, which other simulators and chips read, and comes back with the same spikes.
 
+Prints the nodes of the graph, and how many spikes differ.
+
     python examples/nir_exchange.py
 """
 
