@@ -2,7 +2,6 @@
 
 import os
 import re
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +62,10 @@ FLAT = {
     "CubaLIF as LIF": lambda: [dense(5, 6), sx.CubaLIF(tau_syn=1.0, tau=3.0, v_rest=0.2, r=0.8)],
     "LinearLIF": lambda: [dense(5, 6, size=2.0), sx.LinearLIF(tau=2.5)],
     "LinearLIF, gain folded": lambda: [dense(5, 6), sx.LinearLIF(tau=2.5, decay_input=False)],
+    "bfloat16": lambda: [
+        nnx.Linear(5, 6, param_dtype=jnp.bfloat16, dtype=jnp.float32, kernel_init=normal(1.0), rngs=RNGS),
+        sx.IF(v_threshold=0.7),
+    ],
     "recurrent LIF": lambda: [dense(5, 6), Recurrent(sx.LIF(tau=3.0, decay_input=False), dense(6, 6, bias=True))],
     "recurrent CubaLIF": lambda: [dense(5, 6), Recurrent(sx.CubaLIF(), dense(6, 6)), dense(6, 3), sx.IF()],
     "recurrent, gain in r": lambda: [Recurrent(sx.LIF(tau=3.0, decay_input=False), dense(5, 5))],
@@ -109,12 +112,12 @@ def inputs(shape, steps=STEPS):
 
 
 def outputs(net, xs):
-    return np.asarray(compiled(*nnx.split(net), xs)[:, 0])
-
-
-@partial(jax.jit, static_argnums=0)
-def compiled(graph, variables, xs):
-    return sx.run(nnx.merge(graph, variables), xs, method="scan")[1]
+    """Step by step, without a compilation for each network."""
+    state, ys = net.init_state(xs.shape[1:]), []
+    for x in xs:
+        state, y = net.step(state, x)
+        ys.append(np.asarray(y[0]))
+    return np.stack(ys)
 
 
 def first(ys):

@@ -143,8 +143,8 @@ def _dense(kernel: np.ndarray, bias: plain.Bias, order: np.ndarray | None) -> An
     """Linear, or Affine with a bias; `order` is that of the input."""
     nir = library()
     rows = kernel if order is None else kernel[np.argsort(order)]
-    weight = np.ascontiguousarray(rows.T)
-    return nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
+    weight = np.ascontiguousarray(rows.T, np.float32)
+    return nir.Linear(weight) if bias is None else nir.Affine(weight, bias.astype(np.float32))
 
 
 def _mean_of_groups(layer: plain.Vote) -> np.ndarray:
@@ -152,7 +152,7 @@ def _mean_of_groups(layer: plain.Vote) -> np.ndarray:
         raise ValueError(
             f"layer {layer.name} (Voting) over {layer.inputs} has no NIR node: put spikejax.nn.Flatten() before it"
         )
-    return np.kron(np.eye(layer.outputs[0]), np.ones((layer.voters, 1))).astype(np.float32) / np.float32(layer.voters)
+    return np.kron(np.eye(layer.outputs[0]), np.full((layer.voters, 1), 1 / layer.voters))
 
 
 def _recurrent(layer: plain.Neurons, nodes: Named, order: np.ndarray | None) -> Any:
@@ -174,8 +174,8 @@ def _recurrent(layer: plain.Neurons, nodes: Named, order: np.ndarray | None) -> 
 
 def _conv(layer: plain.Conv) -> Any:
     nir, axes = library(), len(layer.strides)
-    weight = np.ascontiguousarray(np.moveaxis(layer.kernel, (-1, -2), (0, 1)))
-    bias = np.zeros(weight.shape[0], weight.dtype) if layer.bias is None else layer.bias
+    weight = np.ascontiguousarray(np.moveaxis(layer.kernel, (-1, -2), (0, 1)), np.float32)
+    bias = np.zeros(weight.shape[0], np.float32) if layer.bias is None else layer.bias.astype(np.float32)
     shared = {"weight": weight, "groups": layer.groups, "bias": bias}
     sizes = {"stride": layer.strides, "padding": _padding(layer), "dilation": layer.dilation}
     if axes == 2:
