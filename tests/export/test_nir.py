@@ -98,7 +98,7 @@ IMAGES = {
         lambda: [
             Flatten(),
             sx.IF(v_threshold=some(24, 0.3, 1.4)),
-            Recurrent(sx.IF(), dense(24, 24)),
+            Recurrent(sx.IF(), dense(24, 24, bias=True)),
             Delay(range(24)),
             Voting(4),
         ],
@@ -338,6 +338,8 @@ def soft(cell):
         (Sequential(AvgPool(2)), (4, 1), "layer 0 (AvgPool) has 1 space axes"),
         (Sequential(SumPool(3, 2, "SAME")), (4, 4, 1), "`padding` ((0, 1), (0, 1))"),
         (Sequential(conv(1, 2, (2, 2), strides=2)), (5, 4, 1), "layer 0 (Conv) has `padding` ((0, 1), (0, 0))"),
+        (Sequential(conv(1, 2, (2, 2), padding=((1, 0), (1, 0)))), (5, 4, 1), "has `padding` ((1, 0), (1, 0))"),
+        (Sequential(nnx.Dropout(0.5, rngs=RNGS)), (3,), "`net` has no layer to write"),
         (Sequential(conv(1, 2, (2, 2, 2))), (4, 4, 4, 1), "layer 0 (Conv) has 3 space axes"),
         (Sequential(Voting(2)), (4, 4, 2), "layer 0 (Voting) over (4, 4, 2) has no NIR node"),
         (Sequential(Flatten(), sx.IF()), (2, 2, 2), "layer 1 (IF) ends in the features of a flattened image"),
@@ -415,6 +417,8 @@ def test_errors_of_graphs(tmp_path):
         from_nir(graph_of([("input", "a"), ("a", "b"), ("b", "a"), ("a", "output")], a=a, b=b))
     with pytest.raises(ValueError, match=r"edge \('a', 'c'\) names 'c', which is no node"):
         from_nir(graph_of([("input", "a"), ("a", "c")], a=a))
+    with pytest.raises(ValueError, match=r"node 'b' \(Scale\) has 0 inputs \[\]"):
+        from_nir(graph_of([("input", "a"), ("a", "output")], a=a, b=b))
     loop = graph_of([("input", "output"), ("a", "b"), ("b", "a")], a=a, b=b)
     with pytest.raises(ValueError, match=r"nodes \['a', 'b'\] are not on the way"):
         from_nir(loop)
@@ -456,6 +460,10 @@ def test_metadata_are_reported(tmp_path):
         from_nir(graph)
     with pytest.warns(UserWarning, match=message):
         from_nir(tmp_path / "net.nir")
+    graph.metadata = {"dt": "0.1 ms"}
+    graph.nodes["if_0"].metadata = {}
+    with pytest.warns(UserWarning, match=r"ignored: graph: dt = '0.1 ms'"):
+        from_nir(graph)
     with pytest.warns(UserWarning, match=r"written with dt = 0.0001 and is read with dt = 0.001"):
         from_nir(to_nir(net, (3,)), dt=1e-3)
 

@@ -1,4 +1,4 @@
-"""snnTorch and Norse read what is written, and give the same spikes; they live in the environment of the benchmarks."""
+"""snnTorch and Norse read what is written, and the other way round; they live in the environment of the benchmarks."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.export.nir import write
+from spikejax.export.nir import from_nir, write
 from spikejax.nn import AvgPool, Flatten, Recurrent, Sequential, SumPool
 
 pytestmark = pytest.mark.peers
@@ -18,11 +18,12 @@ pytestmark = pytest.mark.peers
 REPOSITORY = Path(__file__).parents[2]
 PYTHON = REPOSITORY / ".venv-bench" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "peers" / "run_nir.py"
+WRITER = Path(__file__).parent / "peers" / "write_nir.py"
 RNGS = nnx.Rngs(0)
 SAME = 0
 REFUSED = "refused"
 WRONG = "wrong"
-"""What a library makes of a file: the same spikes, an error, or other spikes."""
+"""What a library makes of a file: the same spikes, an error, or something else."""
 
 
 def normal(size):
@@ -117,9 +118,26 @@ def test_peer_gives_the_same_spikes(library, expected, tmp_path):
     for name, (*_, snntorch, norse) in CASES.items():
         assert 0.02 < spikes[name].mean() < 0.98, f"{name}: hardly anything to compare"
         wanted[name] = {"snntorch": snntorch, "norse": norse}[library]
-        if (tmp_path / f"{name}.refused").exists():
-            found[name] = REFUSED
-        else:
-            differing = int((np.load(tmp_path / f"{name}.spikes.npy") != spikes[name]).sum())
-            found[name] = WRONG if differing and wanted[name] == WRONG else differing
+        found[name] = outcome(tmp_path / f"{name}.spikes.npy", spikes[name])
+        if wanted[name] == WRONG and found[name] != SAME:
+            found[name] = WRONG
     assert found == wanted
+
+
+def outcome(path, spikes):
+    """How many spikes differ, all of them where the shape does, or that the file was refused."""
+    if not path.exists():
+        return REFUSED
+    theirs = np.load(path)
+    return int((theirs != spikes).sum()) if theirs.shape == spikes.shape else spikes.size
+
+
+@pytest.mark.parametrize(("library", "dt"), [("snntorch", 1e-4), ("norse", 1e-6)])
+def test_reads_the_file_of_a_peer(library, dt, tmp_path):
+    """Norse, whose step is 1e-3, writes its time constants times that: one of its steps is 1e-6 in the file."""
+    check_installed()
+    subprocess.run([PYTHON, WRITER, library, tmp_path], check=True, timeout=300, capture_output=True)
+    spikes = np.load(tmp_path / "spikes.npy")
+    assert 0.05 < spikes.mean() < 0.95
+    _, ys = sx.run(from_nir(tmp_path / "net.nir", dt=dt), np.load(tmp_path / "inputs.npy")[:, None])
+    np.testing.assert_array_equal(ys[:, 0], spikes)

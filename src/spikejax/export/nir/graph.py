@@ -87,13 +87,15 @@ def report_metadata(graph: Any, dt: float) -> None:
     for name, node in _walk("", graph):
         known = METADATA if node is graph else ()
         ignored += [f"{name or 'graph'}: {key}" for key in node.metadata if key not in known]
-    reset = graph.metadata.get("reset", "hard")
+    reset, written = graph.metadata.get("reset", "hard"), graph.metadata.get("dt", dt)
     if reset != "hard":
         ignored.append(f"graph: reset = {reset!r}")
+    if not np.issubdtype(np.asarray(written).dtype, np.number):
+        ignored.append(f"graph: dt = {written!r}")
+        written = dt
     if ignored:
         warnings.warn(f"metadata have no meaning in NIR and are ignored: {'; '.join(ignored)}", stacklevel=3)
-    written = graph.metadata.get("dt")
-    if written is not None and not np.isclose(float(written), dt, rtol=1e-6):
+    if not np.isclose(float(written), dt, rtol=1e-6):
         warnings.warn(
             f"the graph was written with dt = {float(written)!r} and is read with dt = {dt!r}: its steps differ",
             stacklevel=3,

@@ -48,6 +48,8 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
         raise ValueError(f"`recurrent` must be 'cycle' or 'graph', got {recurrent!r}")
     nir = library()
     layers = with_gains_folded(plain.chain(net, sample_shape))
+    if not layers:
+        raise ValueError("`net` has no layer to write: it only drops out, or has no layer at all")
     nodes: dict[str, Any] = {"input": nir.Input(np.array(channels_first(layers[0].inputs)))}
     edges: list[tuple[str, str]] = []
     last, order = "input", None
