@@ -88,7 +88,7 @@ def write(
     """Writes a network as a NIR file; a failure leaves an old file whole.
 
     Args:
-        path: the file, by custom named *.nir.
+        path: the file, usually named *.nir.
         net: see `to_nir`.
         sample_shape: see `to_nir`.
         dt: see `to_nir`.
