@@ -7,6 +7,7 @@ DEV := .venv/installed-$(KEY)
 BENCH := .venv-bench/installed-$(KEY)
 
 SPYX := spyx grain array-record cloudpickle portpicker  # and what it imports
+LAVA := .venv-lava/installed-$(KEY)
 NEXT := .venv-next/installed-$(KEY)
 
 # The newest JAX that spikejax is checked with; it wants a newer Python, which may be one of pyenv's.
@@ -19,7 +20,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next lint docs bench bench-tiny bench-env lock clean
+.PHONY: help demo test test-next test-peers lint docs bench bench-tiny bench-env lock clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
@@ -30,11 +31,14 @@ demo: $(DEV)  ## train a spiking network on handwritten digits and draw what it 
 	.venv/bin/spikejax plot runs/digits
 	@echo "Checkpoints, logs and pictures: $(CURDIR)/runs/digits"
 
-test: $(DEV)  ## run the test suite
+test: $(DEV) $(LAVA)  ## run the test suite, Lava's simulation of Loihi included
 	.venv/bin/python -m pytest
 
 test-next: $(NEXT)  ## check the GPU kernels' code, and how they differentiate, on the newest JAX
 	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py
+
+test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
+	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers
 
 lint: $(DEV)  ## check format, style and types
 	.venv/bin/python -m ruff format --check
@@ -64,7 +68,7 @@ lock:  ## resolve every dependency anew and rewrite constraints.txt
 	rm -rf .venv-lock
 
 clean:  ## remove the environments and everything built
-	rm -rf .venv .venv-bench .venv-next .venv-lock build dist site runs/digits .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-lava .venv-next .venv-lock build dist site runs/digits .pytest_cache .ruff_cache
 
 $(DEV):
 	$(call create,.venv)
@@ -75,6 +79,13 @@ $(BENCH):
 	$(call create,.venv-bench)
 	.venv-bench/bin/python $(PIP) -c constraints.txt -e '.[torch]'
 	.venv-bench/bin/python $(PIP) -c constraints.txt --no-deps $(BASELINES)
+	@touch $@
+
+# Lava's own pins want an old Python and a torch with CUDA, which its simulation does not need.
+$(LAVA):
+	$(call create,.venv-lava)
+	.venv-lava/bin/python $(PIP) -c constraints.txt numpy scipy h5py networkx asteval
+	.venv-lava/bin/python $(PIP) --no-deps --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
 	@touch $@
 
 $(NEXT): PYTHON = $(PYTHON_NEXT)

@@ -34,6 +34,11 @@ PRINTS = {
         r"finished: test accuracy \d+\.\d\d%, best of 2 \d+\.\d\d%",
         r"firing rates for the first test image, a 5:( [01]\.\d\d){10}",
     ],
+    "nir_exchange": [
+        r"nodes: conv_0 Conv2d, .*, recurrent_5 NIRGraph, sumpool_2 SumPool2d",
+        r"spikes in 10 steps: 272, of the network read back: 272",
+        r"spikes that differ: 0",
+    ],
     "one_neuron": [
         r"one LIF neuron: spikes at steps 34",
         r"32 IF neurons: \d+ spikes; 32 fire every ceil\(1 / current\) steps",

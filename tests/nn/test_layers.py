@@ -1,12 +1,13 @@
 """The stateless layers, against NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.nn import AvgPool, Flatten, MaxPool, SumPool, Voting
+from spikejax.nn import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 
 IMAGE = np.arange(2 * 6 * 4 * 3, dtype=np.float32).reshape(2, 6, 4, 3) % 7
 
@@ -78,6 +79,17 @@ def test_voting_is_the_mean_of_groups():
         Voting(5)(x)
     with pytest.raises(ValueError, match=r"`voters` must be >= 1, got 0"):
         Voting(0)
+
+
+def test_scale_is_a_factor_and_a_parameter():
+    np.testing.assert_array_equal(Scale([1.0, 2.0, 0.5])(IMAGE), IMAGE * [1.0, 2.0, 0.5])
+    net = sx.nn.Sequential(Scale(3), sx.IF())
+    assert [leaf.shape for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))] == [()]
+    assert sx.run(net, jnp.full((2, 1, 4), 0.5))[1].sum() == 8
+    with pytest.raises(ValueError, match="`scale` must be finite, got nan"):
+        Scale(float("nan"))
+    with pytest.raises(ValueError, match=r"`scale` of shape \(2, 3\) does not broadcast to an input of \(1, 3\)"):
+        Scale(np.ones((2, 3)))(jnp.ones((1, 3)))
 
 
 def test_layers_work_over_time():

@@ -79,6 +79,13 @@ class Vote(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale(Layer):
+    """y = scale x; `scale` broadcasts to the input, aligned to the last axes."""
+
+    scale: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delay(Layer):
     """y[t] = x[t - delay]; `delay` `[features]`, or one of shape `()`."""
 
@@ -157,6 +164,9 @@ def _plain(name: str, module: Any, shape: tuple[int, ...], before: list[Layer]) 
     elif isinstance(module, nn.Voting):
         _fits(name, module, shape)
         yield Vote(**at, outputs=(*shape[:-1], shape[-1] // module.voters), voters=module.voters)
+    elif isinstance(module, nn.Scale):
+        _fits(name, module, shape)
+        yield Scale(**at, outputs=shape, scale=_array(module.scale))
     elif isinstance(module, nn.Delay):
         _fits(name, module, shape)
         yield Delay(**at, outputs=shape, delay=np.asarray(module.delay))

@@ -2,7 +2,7 @@
 
 from spikejax.nn.adapter import CellModule, Container
 from spikejax.nn.delay import Delay
-from spikejax.nn.layers import AvgPool, Flatten, MaxPool, SumPool, Voting
+from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.recurrent import Recurrent
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.spikes import SpikeConv, SpikeLinear
@@ -15,6 +15,7 @@ __all__ = [
     "Flatten",
     "MaxPool",
     "Recurrent",
+    "Scale",
     "Sequential",
     "SpikeConv",
     "SpikeLinear",

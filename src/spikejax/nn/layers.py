@@ -4,9 +4,12 @@ import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
+from jax.typing import ArrayLike
 
+from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -132,3 +135,28 @@ class Voting:
         if x.shape[-1] % self.voters:
             raise ValueError(f"the last axis of {x.shape} must be a multiple of `voters` = {self.voters}")
         return jnp.mean(x.reshape(*x.shape[:-1], -1, self.voters), axis=-1)
+
+
+class Scale(nnx.Module):
+    """Multiplies each feature by its own factor: y = scale x.
+
+    Args:
+        scale: the factor, finite: one number, or an array that broadcasts to the input `[N, *]`, aligned to the last
+            axes; a parameter of the network.
+
+    Raises:
+        ValueError: `scale` is not finite, or widens the input.
+
+    NIR's Scale.
+    """
+
+    def __init__(self, scale: ArrayLike) -> None:
+        check("scale", scale, np.isfinite, "finite")
+        self.scale = nnx.Param(jnp.asarray(scale, jnp.result_type(float, scale)))
+
+    def __call__(self, x: Array) -> Array:
+        """Scales one batch."""
+        y = x * self.scale[...]
+        if y.shape != x.shape:
+            raise ValueError(f"`scale` of shape {self.scale[...].shape} does not broadcast to an input of {x.shape}")
+        return y

@@ -104,7 +104,7 @@ def check(chip: Chip) -> Report:
             f"sample k is then at steps k R + {len(chip.blocks)} and on"
         )
     if any(block.delay is not None or block.recurrent is not None for block in chip.blocks):
-        notes.append("Lava's resets leave what is on its way in delays and feedback: load the file anew for each sample")
+        notes.append("Lava's resets leave what is on its way in delays and feedback: load it anew for each sample")
     if any(block.v_decay.any() or (block.i_decay < UNIT).any() for block in chip.blocks if block.wanted is not None):
         notes.append("neurons with a leak fire above the rounded threshold, not at it as in spikejax")
     notes.append(f"the output comes {len(chip.blocks)} steps late, one for each layer")
