@@ -59,7 +59,7 @@ bench-env: $(BENCH)  ## install the benchmarks' environment: spikejax beside its
 lock:  ## resolve every dependency anew and rewrite constraints.txt
 	rm -rf .venv-lock
 	$(call create,.venv-lock)
-	.venv-lock/bin/python $(PIP) -e '.[dev,torch]'
+	.venv-lock/bin/python $(PIP) -e '.[dev,torch,lava]'
 	.venv-lock/bin/python $(PIP) --no-deps $(BASELINES)
 	.venv-lock/bin/python -m pip freeze --exclude-editable > .venv-lock/freeze
 	sed -e '/^#/!d' constraints.txt > .venv-lock/constraints
