@@ -255,7 +255,7 @@ def test_overwrite_removes_the_run_and_nothing_else(trained, run, tmp_path, monk
         seen.append(sorted(path.name for path in directory.rglob("*") if path.name != "log.jsonl"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "fit", fit)
+    monkeypatch.setattr(cli.train, "fit", fit)
     assert run("train", "digits", "--out", "run", "--overwrite", "--seed", "5")[0] == 130
     assert seen == [["config.json", "notes.txt"]]
     assert json.loads((folder / "config.json").read_text())["seed"] == 5

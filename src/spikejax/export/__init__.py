@@ -1,3 +1,3 @@
 """Trained networks in the formats of chips and of other libraries."""
 
-__all__: list[str] = []
+__all__ = []

@@ -51,8 +51,9 @@ def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[An
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
 
     def read(a: Any) -> Any:
-        value: Any = a.val if isinstance(a, Literal) else values[a]
-        return value if isinstance(value, Tensor) else jnp.broadcast_to(value, np.shape(a.aval))
+        aval: Any = a.aval
+        value = a.val if isinstance(a, Literal) else values[a]
+        return value if isinstance(value, Tensor) else jnp.broadcast_to(value, aval.shape)
 
     for equation in jaxpr.eqns:
         inputs = [read(a) for a in equation.invars]

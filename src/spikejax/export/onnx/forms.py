@@ -118,11 +118,11 @@ class Time:
             return self.joined()
         total, *rest = self.pieces()
         if self.static:
-            scale = self.graph.constant(self.steps, "steps")
+            scale = self.graph.constant(float(self.steps), "steps")
             return total if readout == "mean" else self.graph.add("Mul", total, scale)
         for x in rest:
             total = self.graph.add("Add", total, x)
-        return total if readout == "sum" or not rest else self.graph.add("Div", total, np.array(self.steps))
+        return total if readout == "sum" or not rest else self.graph.add("Div", total, np.array(float(self.steps)))
 
 
 def split(graph: Graph, x: Tensor, parts: int) -> list[Tensor]:

@@ -23,9 +23,7 @@ def in_order(layers: Sequence[chain.Layer]) -> list[chain.Layer]:
         if isinstance(flatten, chain.Flatten) and isinstance(after, chain.Dense):
             places = np.arange(after.kernel.shape[0]).reshape(flatten.inputs)
             rows = np.moveaxis(places, -1, 0).ravel()
-            ordered[i] = ChannelsFirst(
-                name=flatten.name, kind=flatten.kind, inputs=flatten.inputs, outputs=flatten.outputs
-            )
+            ordered[i] = ChannelsFirst(**vars(flatten))
             ordered[i + 1] = replace(after, kernel=after.kernel[rows])
     return ordered
 

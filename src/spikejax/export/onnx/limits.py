@@ -104,7 +104,9 @@ def numbers(record: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for field in fields(record):
         value, name = getattr(record, field.name), f"{prefix}{field.name}"
-        if is_dataclass(value) and field.name != "surrogate":
+        if field.name in ("module", "surrogate"):
+            continue
+        if is_dataclass(value):
             found += numbers(value, "" if field.name == "cell" else f"{name}.")
         elif isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f":
             found.append((name, value))
