@@ -53,7 +53,8 @@ def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[An
     def read(a: Any) -> Any:
         aval: Any = a.aval
         value = a.val if isinstance(a, Literal) else values[a]
-        return value if isinstance(value, Tensor) else jnp.broadcast_to(value, aval.shape)
+        done = isinstance(value, Tensor) or np.shape(value) == aval.shape
+        return value if done else jnp.broadcast_to(value, aval.shape)
 
     for equation in jaxpr.eqns:
         inputs = [read(a) for a in equation.invars]
@@ -165,7 +166,7 @@ def _round(graph: Graph, params: Any, a: Tensor) -> Value:
 RULES: dict[str, Rule] = {
     **{name: _op(name.capitalize()) for name in ("abs", "atan", "ceil", "cos", "erf", "exp", "floor", "log", "max")},
     **{name: _op(name.capitalize()) for name in ("min", "neg", "pow", "sign", "sin", "sqrt", "tan", "tanh")},
-    **{name: _logic(name.capitalize()) for name in ("and", "or", "not")},
+    **{name: _logic(name.capitalize()) for name in ("and", "or", "xor", "not")},
     **{name: lambda graph, params, a: a for name in ("broadcast_in_dim", "copy", "reshape", "stop_gradient")},
     "add": _add,
     "add_any": _add,
@@ -175,7 +176,7 @@ RULES: dict[str, Rule] = {
     "eq": _op("Equal"),
     "expm1": lambda graph, params, a: graph.add("Sub", graph.add("Exp", a), np.ones((), np.float32)),
     "ge": _at_least,
-    "gt": _op("Greater"),
+    "gt": lambda graph, params, a, b: graph.add("Less", b, a),
     "integer_pow": _power,
     "le": _at_most,
     "log1p": lambda graph, params, a: graph.add("Log", graph.add("Add", a, np.ones((), np.float32))),

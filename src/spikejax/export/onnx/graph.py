@@ -28,6 +28,9 @@ class Tensor:
 Value: TypeAlias = Tensor | np.ndarray
 """A tensor, or a constant: what is computed from constants alone is computed now."""
 
+BOOLEAN = frozenset(("And", "Equal", "GreaterOrEqual", "Less", "Not", "Or", "Xor"))
+"""Operators that give true or false."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -99,9 +102,8 @@ class Graph:
     def add(self, op: str, *values: Value | str, shape: tuple[int, ...] | None = None, **attributes: Any) -> Tensor:
         """A node of one output; `shape` None broadcasts the inputs, strings name constants."""
         shapes = [self.constants[v].shape if isinstance(v, str) else v.shape for v in values]
-        boolean = op in ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or")
         own = np.broadcast_shapes(*shapes) if shape is None else shape
-        dtype = np.dtype(bool) if boolean else self.dtype
+        dtype = np.dtype(bool) if op in BOOLEAN else self.dtype
         return self.add_many(op, *values, shapes=[own], dtype=dtype, **attributes)[0]
 
     def add_many(

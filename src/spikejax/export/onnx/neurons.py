@@ -84,12 +84,10 @@ class Equations:
         paths, self.structure = jax.tree_util.tree_flatten_with_path(state)
         self.states: States = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
         self.shared = {name for name, leaf in self.states.items() if leaf.shape != x.shape}
-        for name in self.shared:
-            if jnp.issubdtype(self.states[name].dtype, jax.dtypes.prng_key):
-                raise UntranslatableError(
-                    "it draws random numbers, as chips do not: export the neuron without its noise"
-                )
-            if stepwise and self._matters(name, cell, state, x):
+        if any(jnp.issubdtype(self.states[name].dtype, jax.dtypes.prng_key) for name in self.shared):
+            raise UntranslatableError("it draws random numbers, as chips do not: export the neuron without its noise")
+        for name in self.shared if stepwise else ():
+            if self._matters(name, cell, state, x):
                 raise UntranslatableError(f"they depend on `{name}`, which all neurons share: use form='unrolled'")
         self.program = jax.make_jaxpr(cell.step)(state, x)
         self.stepwise = stepwise
