@@ -7,6 +7,8 @@ import typer
 
 from spikejax.cli.app import CheckpointKind, DataMoved, RunFolder, app, load_run, refusing
 from spikejax.encoding import Poisson
+from spikejax.export.onnx import write
+from spikejax.export.onnx.options import Dtype, Form, Layout, Readout, Target
 from spikejax.nn import Sequential
 
 export_app = typer.Typer(no_args_is_help=True, help="Write a trained network for a chip.")
@@ -19,20 +21,18 @@ def export_onnx(
     out: Annotated[Path, typer.Argument(help="File to write.")],
     checkpoint: CheckpointKind = "latest",
     data: DataMoved = None,
-    form: Annotated[str, typer.Option(help="step (state outside) or unrolled (all steps).")] = "step",
+    form: Annotated[Form, typer.Option(help="step (state outside) or unrolled (all steps).")] = "step",
     steps: Annotated[int | None, typer.Option(help="Steps of the unrolled form; default those of the run.")] = None,
     batch: Annotated[int, typer.Option(help="Samples at a time.")] = 1,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 11 to 21.")] = 13,
-    dtype: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
-    layout: Annotated[str, typer.Option(help="Axes of the input: NCHW or NHWC.")] = "NCHW",
-    readout: Annotated[str | None, typer.Option(help="Of the unrolled form: mean, sum or none.")] = None,
-    target: Annotated[str, typer.Option(help="lynxi refuses what exceeds its limits, any only warns.")] = "lynxi",
+    dtype: Annotated[Dtype, typer.Option(help="Of weights, states, input and output.")] = "float32",
+    layout: Annotated[Layout, typer.Option(help="Axes of the input.")] = "NCHW",
+    readout: Annotated[Readout | None, typer.Option(help="Over the steps of the unrolled form; default mean.")] = None,
+    target: Annotated[Target, typer.Option(help="lynxi refuses what exceeds its limits, any only warns.")] = "lynxi",
 ) -> None:
     """Write a run as an ONNX file, for Lynxi's chips or onnxruntime, and print what is in it."""
     given: dict[str, Any] = {"form": form, "batch": batch, "opset": opset, "dtype": dtype, "layout": layout}
     with refusing():
-        from spikejax.export.onnx import write
-
         config, images, trainer, state, _ = load_run(folder, checkpoint, data)
         net, encoded = without_encoder(trainer.network(state))
         if form == "unrolled":

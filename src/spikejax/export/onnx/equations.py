@@ -51,10 +51,10 @@ def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[An
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
 
     def read(a: Any) -> Any:
-        aval: Any = a.aval
-        value = a.val if isinstance(a, Literal) else values[a]
-        done = isinstance(value, Tensor) or np.shape(value) == aval.shape
-        return value if done else jnp.broadcast_to(value, aval.shape)
+        value: Any = a.val if isinstance(a, Literal) else values[a]
+        if isinstance(value, Tensor) or np.shape(value) == _shape_of(a):
+            return value
+        return jnp.broadcast_to(value, _shape_of(a))
 
     for equation in jaxpr.eqns:
         inputs = [read(a) for a in equation.invars]
@@ -73,11 +73,15 @@ def _results(graph: Graph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
         return list(out) if equation.primitive.multiple_results else [out]
     if name not in RULES:
         raise UntranslatableError(f"`{name}` has no operator")
-    avals: list[Any] = [a.aval for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
-    if any(a.shape != avals[0].shape for a in (*avals, equation.outvars[0].aval)):  # pyright: ignore[reportAttributeAccessIssue]
+    own = [a for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
+    if any(_shape_of(a) != _shape_of(own[0]) for a in (*own, equation.outvars[0])):
         raise UntranslatableError(f"`{name}` does not treat each neuron on its own")
     operands = [a if isinstance(a, Tensor) else channels_first(_as_numpy(a)) for a in inputs]
     return [RULES[name](graph, equation.params, *operands)]
+
+
+def _shape_of(a: Any) -> tuple[int, ...]:
+    return a.aval.shape
 
 
 def _as_numpy(value: Any) -> Any:
