@@ -116,10 +116,8 @@ def test_batch_and_merged_inputs():
 
 def test_operators_beyond_the_list():
     warnings = check(Sequential(sx.cells.Refractory(sx.IF(), 2)), (3,)).warnings
-    assert {(finding.layer, finding.field, finding.value) for finding in warnings} == {
-        ("layer0", "operator", "Max"),
-        ("layer0", "operator", "Where"),
-    }
+    assert {(finding.layer, finding.field) for finding in warnings} == {("layer0", "operator")}
+    assert {"Max", "Where"} <= {finding.value for finding in warnings}
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[An
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
 
     def read(a: Any) -> Any:
-        value: Any = a.val if isinstance(a, Literal) else values[a]
+        if isinstance(a, Literal):
+            return np.asarray(a.val)
+        value: Any = values[a]
         if isinstance(value, Tensor) or np.shape(value) == _shape_of(a):
             return value
         return jnp.broadcast_to(value, _shape_of(a))

@@ -41,12 +41,12 @@ def check_graph(graph: Graph, options: Options) -> None:
     if batch not in BATCHES:
         limit = f"one of {', '.join(map(str, BATCHES))}"
         graph.find("warning", "batch", batch, limit, "compilers take these first axes only; change batch or steps")
-    odd: dict[str, set[str]] = {}
+    odd: dict[str, dict[str, None]] = {}
     for node in graph.nodes:
         if node.op not in SAFE:
-            odd.setdefault(node.op, set()).add(node.layer)
+            odd.setdefault(node.op, {})[node.layer] = None
     for op, layers in odd.items():
-        with graph.inside(", ".join(sorted(layers)), ""):
+        with graph.inside(", ".join(layers), ""):
             graph.find("warning", "operator", op, "one that every compiler knows", "ask the vendor whether it takes it")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,14 +44,12 @@ def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...],
     report.raise_errors()
     model = _model(graph, metadata)
     path = Path(path)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(model.SerializeToString())
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    partial_file = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial_file.write_bytes(model.SerializeToString())
+        os.replace(partial_file, path)
+    finally:
+        partial_file.unlink(missing_ok=True)
     return report
 
 
