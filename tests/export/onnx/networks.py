@@ -13,6 +13,7 @@ import spikejax as sx
 from spikejax.nn import AvgPool, Delay, Flatten, MaxPool, Recurrent, Sequential, SumPool, Voting
 
 STEPS, BATCH = 5, 2
+BIAS = nnx.initializers.uniform(0.4)
 
 
 class Case(NamedTuple):
@@ -23,11 +24,11 @@ class Case(NamedTuple):
 
 
 def linear(n: int, m: int, rngs: nnx.Rngs, **options: Any) -> nnx.Linear:
-    return nnx.Linear(n, m, rngs=rngs, **options)
+    return nnx.Linear(n, m, bias_init=BIAS, rngs=rngs, **options)
 
 
 def conv(n: int, m: int, rngs: nnx.Rngs, window: Any = (3, 3), **options: Any) -> nnx.Conv:
-    return nnx.Conv(n, m, window, rngs=rngs, **options)
+    return nnx.Conv(n, m, window, bias_init=BIAS, rngs=rngs, **options)
 
 
 def normalised(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
