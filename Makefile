@@ -26,10 +26,11 @@ help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
-demo: $(DEV)  ## train a spiking network on handwritten digits and draw what it does
+demo: $(DEV)  ## train a spiking network on handwritten digits, draw what it does, export it for Loihi
 	.venv/bin/spikejax train digits --out runs/digits --overwrite
 	.venv/bin/spikejax plot runs/digits
-	@echo "Checkpoints, logs and pictures: $(CURDIR)/runs/digits"
+	.venv/bin/spikejax export netx runs/digits runs/digits/digits.net --report
+	@echo "Checkpoints, logs, pictures and the file for Loihi: $(CURDIR)/runs/digits"
 
 test: $(DEV) $(LAVA)  ## run the test suite, Lava's simulation of Loihi included
 	.venv/bin/python -m pytest

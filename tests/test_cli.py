@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from spikejax import cli
+from spikejax.datasets import load_digits
+from spikejax.export.onnx import Session
 from spikejax.train import RunConfig, read_log
 
 TINY = ("--hidden", "16", "--steps", "3")
@@ -114,7 +116,7 @@ def test_the_installed_command():
 def test_help(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "")
-    assert all(name in out for name in ("train", "evaluate", "plot", "info"))
+    assert all(name in out for name in ("train", "evaluate", "plot", "info", "export"))
     status, out, err = run()
     assert (status, err) == (2, "")
     assert "Usage: spikejax" in out
@@ -255,7 +257,7 @@ def test_overwrite_removes_the_run_and_nothing_else(trained, run, tmp_path, monk
         seen.append(sorted(path.name for path in directory.rglob("*") if path.name != "log.jsonl"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "fit", fit)
+    monkeypatch.setattr(cli.train, "fit", fit)
     assert run("train", "digits", "--out", "run", "--overwrite", "--seed", "5")[0] == 130
     assert seen == [["config.json", "notes.txt"]]
     assert json.loads((folder / "config.json").read_text())["seed"] == 5
@@ -299,3 +301,44 @@ def test_interrupted_and_resumed(tmp_path, run):
     assert (status, err) == (0, "")
     assert [row["epoch"] for row in read_log(folder)] == list(range(1, epochs + 3))
     assert f"finished after {epochs + 2} epochs" in out
+
+
+@pytest.mark.parametrize("form", ["step", "unrolled"])
+def test_export_onnx(trained, run, form):
+    """The file classifies the test samples as the run does."""
+    status, out, err = run("export", "onnx", trained[0], "net.onnx", "--form", form, "--batch", "4")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert re.fullmatch(rf"{form} form, float32, opset 13: \d+ nodes, \d+ bytes", lines[0])
+    assert lines[-1] == "net.onnx"
+    data, session = load_digits(), Session("net.onnx")
+    images = data.x_test.reshape(-1, 4, 8, 8, 1) / data.scale
+    if form == "step":
+        guesses = [session.run(x, steps=3)[1].mean(0).argmax(-1) for x in images]
+    else:
+        assert (session.metadata["steps"], session.metadata["input"]) == (3, "static")
+        guesses = [session.read_out(x).argmax(-1) for x in images]
+    accuracy = (np.concatenate(guesses) == data.y_test).mean()
+    assert accuracy == pytest.approx(read_log(trained[0])[-1]["test_accuracy"], abs=0.003)
+
+
+def test_export_onnx_leaves_an_encoder_out(run):
+    status, _, _ = run("train", "digits", "--hidden", "", "--encoder", "poisson", "--steps", "2", "--epochs", "1")
+    assert status == 0
+    status, out, err = run("export", "onnx", "runs/digits-fc", "net.onnx", "--form", "unrolled", "--dtype", "float16")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-2:] == ["the encoder is left out: the input is its spikes, step by step", "net.onnx"]
+    assert (Session("net.onnx").metadata["input"], Session("net.onnx").metadata["dtype"]) == ("sequence", "float16")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--form", "loop"), ("--form", "'loop'", "unrolled")),
+        (("--steps", "3"), ("`steps` has no effect in the step form",)),
+        (("--opset", "9"), ("`opset` must be from 11 to 21",)),
+    ],
+)
+def test_export_onnx_refuses(trained, run, options, words):
+    assert_refused(run("export", "onnx", trained[0], "net.onnx", *options), *words)
+    assert not Path("net.onnx").exists()

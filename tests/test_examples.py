@@ -28,6 +28,12 @@ PRINTS = {
         r"alpha  8\.0: 5\.7e\+00( +\d\.\de[+-]0[01]){9}",
         r"picture: runs/gradient-through-depth/gradient_through_depth\.png",
     ],
+    "lynxi_mnist": [
+        r"epoch +1/1 .*",
+        r"spikejax, float32: test accuracy \d+\.\d\d%",
+        r"step form, float16: test accuracy \d+\.\d\d%",
+        r"unrolled form, float16: test accuracy \d+\.\d\d%",
+    ],
     "mnist_fully_connected": [
         r"epoch +1/2 .*",
         r"epoch +2/2 .*",

@@ -1,7 +1,7 @@
 """What a network computes, as plain layers of NumPy arrays: what every exporter starts from."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -224,7 +224,7 @@ def _dense(*, name: str, kind: str, inputs: tuple[int, ...], module: nnx.Linear)
     return Dense(**at, outputs=kernel.shape[1:], kernel=kernel, bias=_bias(module))
 
 
-def _each(value: int | tuple[int, ...] | None, axes: int, default: int = 1) -> tuple[int, ...]:
+def _each(value: int | Sequence[int] | None, axes: int, default: int = 1) -> tuple[int, ...]:
     if value is None:
         return (default,) * axes
     return (value,) * axes if isinstance(value, int) else tuple(value)

@@ -69,7 +69,7 @@ class MaxPool(_Pool):
     def __call__(self, x: Array) -> Array:
         """Pools one batch."""
         window, strides = self._sizes(x)
-        return nnx.max_pool(x, window, strides, self.padding)
+        return nnx.max_pool(x, window, strides, self.padding)  # pyright: ignore[reportArgumentType]
 
 
 class AvgPool(_Pool):
@@ -87,7 +87,7 @@ class AvgPool(_Pool):
     def __call__(self, x: Array) -> Array:
         """Pools one batch."""
         window, strides = self._sizes(x)
-        return nnx.avg_pool(x, window, strides, self.padding)
+        return nnx.avg_pool(x, window, strides, self.padding)  # pyright: ignore[reportArgumentType]
 
 
 class SumPool(_Pool):

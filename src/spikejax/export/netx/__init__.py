@@ -5,5 +5,17 @@ from spikejax.export.netx.file import check_network, read, write
 from spikejax.export.netx.neuron import LoihiLIF
 from spikejax.export.netx.quantize import quantized
 from spikejax.export.netx.simulate import simulate_fixed_point
+from spikejax.export.netx.synapse import QuantizedConv, QuantizedLinear, WholeInput
 
-__all__ = ["LoihiLIF", "Report", "check_network", "quantized", "read", "simulate_fixed_point", "write"]
+__all__ = [
+    "LoihiLIF",
+    "QuantizedConv",
+    "QuantizedLinear",
+    "Report",
+    "WholeInput",
+    "check_network",
+    "quantized",
+    "read",
+    "simulate_fixed_point",
+    "write",
+]

@@ -19,6 +19,9 @@ EXACT = 1 << 24
 COMPARTMENTS, AXONS, SYNAPSE_BITS = 1024, 4096, 16384 * 64
 """Of one core of the first Loihi, as nengo-loihi has them."""
 
+MIN_SNR = 15.0
+"""Signal to noise of the weights, in dB, below which the report warns; 8 bits well used give about 40."""
+
 MAX_DECAY_SETS, MAX_THRESHOLD_SETS = 32, 8
 """Sets of decays and of thresholds that one core can hold, in the same source."""
 
@@ -175,6 +178,8 @@ def _warnings(block: Block, peak: int) -> Iterator[str]:
     row = _row(block, peak)
     if row.clipped > 0.01:
         yield f"{at} has {row.clipped:.1%} of its weights clipped: choose a smaller scale"
+    if row.snr < MIN_SNR:
+        yield f"{at} loses its weights to rounding, {row.snr:.0f} dB of signal to noise: choose a larger scale"
     decays, thresholds = (
         len(np.unique(np.stack(np.broadcast_arrays(*values), -1).reshape(-1, len(values)), axis=0))
         for values in ((block.i_decay, block.v_decay), (block.threshold,))
@@ -210,9 +215,9 @@ def _worst_current(block: Block, peak: int) -> float:
 
 def _row(block: Block, peak: int) -> Row:
     weights = _joined(block)
-    largest = max(abs(weights).max(), 1)
     step = 2 if not (weights % 2).any() else 1
-    bits = math.ceil(math.log2(largest / step + 1)) + int(weights.min() < 0 < weights.max())
+    low, high = weights.min(initial=0) // step, weights.max(initial=0) // step
+    bits = max(math.ceil(math.log2(max(high + 1, -low, 1))), 1) + int(low < 0 < high)
     clipped, snr = float("nan"), float("nan")
     if block.wanted is not None:
         noise = np.sum((block.wanted - block.weight) ** 2, dtype=np.float64)

@@ -108,7 +108,8 @@ def read_chip(path: PathLike) -> Chip:
     with h5py.File(path, "r") as file:
         if "layer" not in file:
             raise ValueError(f"{path} is no NetX file: it has no group `layer`")
-        chip = Chip(tuple(_read(file["layer"])))
+        layers: Any = file["layer"]
+        chip = Chip(tuple(_read(layers)))
     errors = check(chip).errors
     if errors:
         raise ValueError("; ".join(errors))
@@ -187,7 +188,7 @@ def _inputs_first(values: np.ndarray, inputs: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(apart, (0, 1), (-1, -2)).reshape(-1, values.shape[0])
 
 
-def _read(layers: h5py.Group) -> Iterator[Block]:
+def _read(layers: Any) -> Iterator[Block]:
     """The blocks, in order; shapes go from one to the next."""
     shape: tuple[int, ...] | None = None
     for name in map(str, range(len(layers))):
@@ -207,21 +208,21 @@ def _read(layers: h5py.Group) -> Iterator[Block]:
             raise ValueError(f"layer {name} is of type {kind!r}, which NetX cannot run")
 
 
-def _kind(layer: h5py.Group) -> str:
+def _kind(layer: Any) -> str:
     value = layer["type"][()]
     value = value[0] if np.ndim(value) else value
     return value.decode("ascii") if isinstance(value, bytes) else str(value)
 
 
-def _read_block(name: str, kind: Any, layer: h5py.Group, shape: tuple[int, ...] | None) -> Block:
+def _read_block(name: str, kind: Any, layer: Any, shape: tuple[int, ...] | None) -> Block:
     neuron = layer.get("neuron", {})
     if not neuron or _kind(neuron) not in ("CUBA", "LOIHI"):
         found = _kind(neuron) if neuron else "none"
         raise ValueError(f"layer {name} has neurons of type {found}: only CUBA can be run")
     if "messageBits" in neuron:
         raise ValueError(f"layer {name} has neuron/messageBits, at which NetX fails: remove it")
-    ints = {own: _ints(name, neuron, theirs) for own, theirs in _NEURON.items()}
-    optional = {own: _ints(name, layer, own, False) for own in ("bias", "delay") if own in layer}
+    ints: dict[str, Any] = {own: _ints(name, neuron, theirs) for own, theirs in _NEURON.items()}
+    optional: dict[str, Any] = {own: _ints(name, layer, own, False) for own in ("bias", "delay") if own in layer}
     weight = _ints(name, layer, "weight", False)
     outputs = tuple(int(n) for n in layer["shape"][()])
     scale = float(layer.attrs.get("w_scale", 64.0))

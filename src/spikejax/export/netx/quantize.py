@@ -63,12 +63,14 @@ def quantized(
         raise ValueError(f"`scale` must be > 0 or 'auto', got {scale!r}")
     layers = chain(net, sample_shape)
     built: list[Any] = []
-    if layers and isinstance(layers[0], Neurons) and isinstance(layers[0].cell, Poisson):
+    first = layers[0] if layers else None
+    if isinstance(first, Neurons) and isinstance(first.cell, Poisson):
         if input_scale is not None:
             raise ValueError(
                 f"`input_scale` must be None with a Poisson encoder, whose spikes are 0 and 1, got {input_scale}"
             )
-        built.append(layers.pop(0).cell)
+        built.append(first.cell)
+        layers = layers[1:]
     elif input_scale is not None:
         built.append(WholeInput(input_scale))
     divisor = input_scale or 1.0

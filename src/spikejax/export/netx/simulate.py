@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.core import Tracer
 
 from spikejax import nn
 from spikejax.export.netx.file import PathLike, chip_of, read
@@ -34,7 +35,7 @@ def simulate_fixed_point(net: PathLike | nn.Sequential, spikes: Array, *, steps:
         ValueError: the network cannot be exported, the file not read, or `spikes` are no whole numbers.
     """
     spikes = jnp.asarray(spikes, jnp.float32)
-    if not isinstance(spikes, jax.core.Tracer) and bool((spikes != jnp.round(spikes)).any()):
+    if not isinstance(spikes, Tracer) and bool((spikes != jnp.round(spikes)).any()):
         raise ValueError("`spikes` must be whole numbers, got fractions: encode them, or multiply with the input_scale")
     if isinstance(net, str | Path | os.PathLike):
         net = read(net)

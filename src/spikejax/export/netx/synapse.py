@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.typing import ArrayLike
 
 from spikejax.export.netx.fixed import WEIGHT_STEP, quantize_weights, round_through
 from spikejax.typing import Array
@@ -18,7 +19,7 @@ class _Quantized:
     kernel: Any
     bias: Any
 
-    def _take(self, kernel: Array, bias: Array | None, scale: float, step: int) -> None:
+    def _take(self, kernel: ArrayLike, bias: ArrayLike | None, scale: float, step: int) -> None:
         self.scale, self.step = float(scale), step
         self.kernel = nnx.Param(jnp.asarray(kernel, jnp.float32))
         self.bias = None if bias is None else nnx.Param(jnp.asarray(bias, jnp.float32))
@@ -48,11 +49,11 @@ class QuantizedLinear(_Quantized, nnx.Linear):
         step: 2, or 1 for weights of one sign, which may be odd.
     """
 
-    def __init__(self, kernel: Array, bias: Array | None, scale: float, *, step: int = WEIGHT_STEP) -> None:
-        super().__init__(*kernel.shape, use_bias=False, rngs=nnx.Rngs(0))
+    def __init__(self, kernel: ArrayLike, bias: ArrayLike | None, scale: float, *, step: int = WEIGHT_STEP) -> None:
+        super().__init__(*jnp.shape(kernel), use_bias=False, rngs=nnx.Rngs(0))
         self._take(kernel, bias, scale, step)
 
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Sums of weights for one batch `[N, in]` of whole numbers."""
         y = jnp.matmul(inputs, self.weights, precision="highest")
         return y if self.biases is None else y + self.biases
@@ -74,8 +75,8 @@ class QuantizedConv(_Quantized, nnx.Conv):
 
     def __init__(
         self,
-        kernel: Array,
-        bias: Array | None,
+        kernel: ArrayLike,
+        bias: ArrayLike | None,
         scale: float,
         *,
         strides: tuple[int, ...] = (1, 1),
@@ -84,7 +85,8 @@ class QuantizedConv(_Quantized, nnx.Conv):
         groups: int = 1,
         step: int = WEIGHT_STEP,
     ) -> None:
-        *window, fan_in, out = kernel.shape
+        *window, fan_in, out = jnp.shape(kernel)
+        self.window_strides, self.rhs_dilation, self.pairs = strides, dilation, padding
         super().__init__(
             fan_in * groups,
             out,
@@ -98,16 +100,16 @@ class QuantizedConv(_Quantized, nnx.Conv):
         )
         self._take(kernel, bias, scale, step)
 
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Sums of weights for one batch `[N, H, W, C]` of whole numbers."""
         axes = self.weights.ndim - 2
         letters = "HWD"[:axes]
         y = lax.conv_general_dilated(
             inputs,
             self.weights,
-            self.strides,
-            self.padding,
-            rhs_dilation=self.kernel_dilation,
+            self.window_strides,
+            self.pairs,
+            rhs_dilation=self.rhs_dilation,
             dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
             feature_group_count=self.feature_group_count,
             precision="highest",

@@ -1,37 +1,19 @@
-"""The `spikejax` command: train, evaluate, plot, info."""
+"""Training runs: train, evaluate, plot, info."""
 
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
-from spikejax.train import Checkpoints, RunConfig, Trainer, TrainState, build_trainer, fit, load_data
-from spikejax.train.checkpoint import Kind
+from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app, load_run, refusing
+from spikejax.train import RunConfig, build_trainer, fit, load_data
 from spikejax.train.config import Dataset, Encoder, Loss, Model, Neuron, Precision
 from spikejax.train.optimizer import Optimizer, Schedule
 from spikejax.train.progress import ProgressBar
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Spiking neural networks on JAX.",
-)
-
-
-class Refusal(Exception):
-    """Something is wrong with the user's input; the message is a sentence."""
-
-
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as given to train --out.")]
-CheckpointKind = Annotated[Kind, typer.Option("--checkpoint", help="Which checkpoint.")]
 
 
 @app.command()
@@ -88,7 +70,7 @@ def train(
         "seed": seed,
     }
     values = {name: value for name, value in given.items() if value is not None}
-    with _refusing():
+    with refusing():
         folder = out or Path("runs") / f"{values['dataset']}-{values.get('model', RunConfig.model)}"
         config = _resumed(folder, values) if resume else RunConfig.preset(**values)
         images = load_data(config)
@@ -96,7 +78,7 @@ def train(
         _prepare(folder, resume, overwrite)
         config.save(folder / "config.json")
     typer.echo(f"{config.model} network of {config.neuron} neurons on {config.dataset}, T = {config.steps}: {folder}")
-    with _refusing(), ProgressBar(config.epochs) as bar:
+    with refusing(), ProgressBar(config.epochs) as bar:
         outcome = fit(
             trainer,
             images,
@@ -120,11 +102,11 @@ def train(
 def evaluate(
     folder: RunFolder,
     checkpoint: CheckpointKind = "latest",
-    data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
+    data: DataMoved = None,
 ) -> None:
     """Print loss and accuracy of a run on its test samples."""
-    with _refusing():
-        _, images, trainer, state, progress = _load(folder, checkpoint, data)
+    with refusing():
+        _, images, trainer, state, progress = load_run(folder, checkpoint, data)
     loss, accuracy = trainer.evaluate(state, images.x_test, images.y_test).means()
     typer.echo(
         f"{checkpoint} checkpoint, epoch {progress['epoch']}: test loss {loss:.4f}, test accuracy {accuracy:.2%}"
@@ -135,13 +117,13 @@ def evaluate(
 def plot(
     folder: RunFolder,
     checkpoint: CheckpointKind = "latest",
-    data: Annotated[Path | None, typer.Option(help="Where the data set lies now, if it has moved.")] = None,
+    data: DataMoved = None,
 ) -> None:
     """Draw learning curves, output spikes, a membrane and the code of the input."""
-    with _refusing():
+    with refusing():
         from spikejax.train.pictures import draw_run
 
-        config, images, trainer, state, _ = _load(folder, checkpoint, data)
+        config, images, trainer, state, _ = load_run(folder, checkpoint, data)
         for path in draw_run(folder, config, images, trainer, state):
             typer.echo(path)
 
@@ -158,29 +140,6 @@ def info() -> None:
     typer.echo(f"{'python':<18}{sys.version.split()[0]}")
     typer.echo(f"{'devices':<18}{', '.join(map(str, jax.devices()))}")
     typer.echo(f"{'methods':<18}{', '.join(METHODS)}")
-
-
-def main() -> None:
-    """Runs the command; a bad option or input gets one sentence and exit status 2."""
-    try:
-        code = app(standalone_mode=False)
-    except (Refusal, TyperException) as error:
-        message = getattr(error, "format_message", error.__str__)().replace("Value error, ", "")
-        if message:  # empty where the help has been shown instead
-            typer.echo(f"spikejax: {' '.join(message.split())}", err=True)
-        code = 2
-    except (typer.Abort, KeyboardInterrupt):
-        code = 130
-    sys.exit(code or 0)
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turns what is wrong with the user's input into a usage error."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        raise Refusal(str(error)) from error
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -213,17 +172,3 @@ def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:
         for part in ("checkpoints", "tensorboard", "pictures"):
             shutil.rmtree(folder / part, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _load(folder: Path, kind: Kind, data: Path | None) -> tuple[RunConfig, Any, Trainer, TrainState, dict[str, Any]]:
-    """A run as it was trained: options, data, trainer, state and progress."""
-    config = RunConfig.load(folder / "config.json")
-    images = load_data(config if data is None else config.replace(data=str(data)))
-    trainer, _ = build_trainer(config, images)
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        state, progress = checkpoints.load(kind, trainer.init())
-    return config, images, trainer, state, progress
-
-
-if __name__ == "__main__":
-    main()

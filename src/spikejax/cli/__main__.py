@@ -1,0 +1,5 @@
+"""`python -m spikejax.cli`."""
+
+from spikejax.cli import main
+
+main()

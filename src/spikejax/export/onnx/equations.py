@@ -1,0 +1,199 @@
+"""The equations of a cell, traced by JAX, as ONNX operators."""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from spikejax.export.onnx.graph import Graph, Tensor, Value
+from spikejax.kernels.elementwise import CALLS
+
+
+class UntranslatableError(ValueError):
+    """A cell's equations use something that has no ONNX form here."""
+
+
+def translate(graph: Graph, program: ClosedJaxpr, args: Sequence[Value]) -> list[Value]:
+    """Adds the equations of one step to the graph.
+
+    What follows from constants alone is computed in single precision now, as `1 / tau` is.
+
+    Args:
+        graph: what they are added to.
+        program: elementwise, traced for one sample with its channels last.
+        args: tensors with their channels second, and constants with their channels last.
+
+    Returns:
+        What the program gives: tensors and constants likewise.
+
+    Raises:
+        UntranslatableError: there is no operator for a primitive, or it is not elementwise.
+    """
+    return _run(graph, program.jaxpr, program.consts, args)
+
+
+def channels_first(array: np.ndarray) -> np.ndarray:
+    """A constant `[1, *space, C]` as `[1, C, *space]`; an axis along which nothing changes shrinks to 1."""
+    for axis, size in enumerate(array.shape):
+        one = array.take([0], axis)
+        array = one if size > 1 and (array == one).all() else array
+    if array.size == 1:
+        return array.reshape(())
+    return np.moveaxis(array, -1, 1) if array.ndim > 2 else array
+
+
+def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
+
+    def read(a: Any) -> Any:
+        if isinstance(a, Literal):
+            return np.asarray(a.val)
+        value: Any = values[a]
+        if isinstance(value, Tensor) or np.shape(value) == _shape_of(a):
+            return value
+        return jnp.broadcast_to(value, _shape_of(a))
+
+    for equation in jaxpr.eqns:
+        inputs = [read(a) for a in equation.invars]
+        values.update(zip(equation.outvars, _results(graph, equation, inputs), strict=True))
+    outs = [read(a) for a in jaxpr.outvars]
+    return [out if isinstance(out, Tensor) else _as_numpy(out) for out in outs]
+
+
+def _results(graph: Graph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
+    name = equation.primitive.name
+    if name in CALLS:
+        called = next(equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params)
+        return _run(graph, getattr(called, "jaxpr", called), getattr(called, "consts", []), inputs)
+    if not any(isinstance(a, Tensor) for a in inputs):
+        out = equation.primitive.bind(*inputs, **equation.params)
+        return list(out) if equation.primitive.multiple_results else [out]
+    if name not in RULES:
+        raise UntranslatableError(f"`{name}` has no operator")
+    own = [a for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
+    if any(_shape_of(a) != _shape_of(own[0]) for a in (*own, equation.outvars[0])):
+        raise UntranslatableError(f"`{name}` does not treat each neuron on its own")
+    operands = [a if isinstance(a, Tensor) else channels_first(_as_numpy(a)) for a in inputs]
+    return [RULES[name](graph, equation.params, *operands)]
+
+
+def _shape_of(a: Any) -> tuple[int, ...]:
+    return a.aval.shape
+
+
+def _as_numpy(value: Any) -> Any:
+    return value if jnp.issubdtype(value.dtype, jax.dtypes.extended) else np.asarray(value)
+
+
+Rule = Callable[..., Value]
+"""`(graph, params, *operands)` to what the primitive gives; at least one operand is a tensor."""
+
+
+def _op(name: str) -> Rule:
+    return lambda graph, params, *operands: graph.add(name, *operands)
+
+
+def _is(value: Value, number: float) -> bool:
+    return isinstance(value, np.ndarray) and bool((value == number).all())
+
+
+def _add(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    return b if _is(a, 0) else a if _is(b, 0) else graph.add("Add", a, b)
+
+
+def _subtract(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    return a if _is(b, 0) else graph.add("Sub", a, b)
+
+
+def _multiply(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    if _is(a, 0) or _is(b, 0):
+        return np.zeros((), np.float32)
+    return b if _is(a, 1) else a if _is(b, 1) else graph.add("Mul", a, b)
+
+
+def _divide(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    if _is(a, 0) or _is(b, np.inf):
+        return np.zeros((), np.float32)
+    return a if _is(b, 1) else graph.add("Div", a, b)
+
+
+def _at_least(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    return graph.add("GreaterOrEqual", a, b) if graph.opset >= 12 else graph.add("Not", graph.add("Less", a, b))
+
+
+def _at_most(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    return _at_least(graph, params, b, a)
+
+
+def _differ(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+    return graph.add("Not", graph.add("Equal", a, b))
+
+
+def _select(graph: Graph, params: Any, which: Value, *cases: Value) -> Value:
+    if len(cases) != 2 or which.dtype != bool:
+        raise UntranslatableError("`select_n` chooses among more than two")
+    return graph.add("Where", which, cases[1], cases[0])
+
+
+def _logic(name: str) -> Rule:
+    def rule(graph: Graph, params: Any, *operands: Value) -> Value:
+        if any(a.dtype != bool for a in operands):
+            raise UntranslatableError(f"`{name.lower()}` of whole numbers has no operator")
+        return graph.add(name, *operands)
+
+    return rule
+
+
+def _convert(graph: Graph, params: Any, a: Tensor) -> Value:
+    new = np.dtype(params["new_dtype"])
+    if jnp.issubdtype(new, jnp.floating):
+        return a if a.dtype != bool else graph.add("Cast", a, to=graph.dtype)
+    if new.kind == "b":
+        return a if a.dtype == bool else _differ(graph, params, a, np.zeros((), np.float32))
+    raise UntranslatableError(f"`convert_element_type` to {new} leaves the floating-point numbers")
+
+
+def _power(graph: Graph, params: Any, a: Tensor) -> Value:
+    product: Value = reduce(lambda x, y: graph.add("Mul", x, y), [a] * abs(params["y"]))
+    return product if params["y"] > 0 else graph.add("Div", np.ones((), np.float32), product)
+
+
+def _round(graph: Graph, params: Any, a: Tensor) -> Value:
+    if params["rounding_method"] != lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise UntranslatableError("`round` away from zero has no operator: round to even, as jnp.round does")
+    return graph.add("Round", a)
+
+
+RULES: dict[str, Rule] = {
+    **{name: _op(name.capitalize()) for name in ("abs", "atan", "ceil", "cos", "erf", "exp", "floor", "log", "max")},
+    **{name: _op(name.capitalize()) for name in ("min", "neg", "pow", "sign", "sin", "sqrt", "tan", "tanh")},
+    **{name: _logic(name.capitalize()) for name in ("and", "or", "xor", "not")},
+    **{name: lambda graph, params, a: a for name in ("broadcast_in_dim", "copy", "reshape", "stop_gradient")},
+    "add": _add,
+    "add_any": _add,
+    "clamp": lambda graph, params, low, a, high: graph.add("Min", graph.add("Max", a, low), high),
+    "convert_element_type": _convert,
+    "div": _divide,
+    "eq": _op("Equal"),
+    "expm1": lambda graph, params, a: graph.add("Sub", graph.add("Exp", a), np.ones((), np.float32)),
+    "ge": _at_least,
+    "gt": lambda graph, params, a, b: graph.add("Less", b, a),
+    "integer_pow": _power,
+    "le": _at_most,
+    "log1p": lambda graph, params, a: graph.add("Log", graph.add("Add", a, np.ones((), np.float32))),
+    "logistic": _op("Sigmoid"),
+    "lt": _op("Less"),
+    "mul": _multiply,
+    "ne": _differ,
+    "round": _round,
+    "rsqrt": lambda graph, params, a: graph.add("Div", np.ones((), np.float32), graph.add("Sqrt", a)),
+    "select_n": _select,
+    "square": lambda graph, params, a: graph.add("Mul", a, a),
+    "sub": _subtract,
+}
+"""Primitives of JAX, and how to write them."""

@@ -1,0 +1,182 @@
+"""Layers that carry a state from step to step."""
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spikejax.encoding import Poisson
+from spikejax.export import chain
+from spikejax.export.onnx.equations import UntranslatableError, channels_first, translate
+from spikejax.export.onnx.graph import Graph, Tensor, Value
+from spikejax.export.onnx.layers import dense
+from spikejax.kernels.elementwise import reads
+from spikejax.kernels.template import why_not_fused
+
+States = dict[str, Value]
+"""State variables by name: tensors with their channels second, constants `[1, *]` with their channels last."""
+
+
+class Stateful(Protocol):
+    """A layer with a state."""
+
+    def first(self) -> States:
+        """The state before the first step, for one sample, channels last."""
+        ...
+
+    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+        """Adds one step to the graph: the next state, and the output."""
+        ...
+
+
+def stateful(graph: Graph, layer: chain.Layer, *, stepwise: bool) -> Stateful | None:
+    """How `layer` goes through time; None for a stateless one.
+
+    Args:
+        graph: where it is noted that a cell cannot be written.
+        layer: of `chain`.
+        stepwise: whether states come from outside, so that all of them must be of the neurons.
+    """
+    if isinstance(layer, chain.Delay):
+        return Past(layer)
+    if not isinstance(layer, chain.Neurons):
+        return None
+    why_not = _why_not(layer.cell)
+    try:
+        if why_not is None:
+            cell = Equations(layer.cell, layer.inputs, stepwise=stepwise)
+            cell.try_out(graph)
+            return cell if layer.feedback is None else Loop(cell, layer.feedback)
+    except UntranslatableError as error:
+        why_not = "a cell whose equations have operators", str(error)
+    limit, remedy = why_not
+    graph.find("error", "cell", type(layer.cell).__name__, limit, remedy)
+    return Unwritten()
+
+
+def _why_not(cell: Any) -> tuple[str, str] | None:
+    """What a cell would have to be in order to be written, and what to do; None where it may be that."""
+    if isinstance(cell, Poisson):
+        return "a neuron", "encode on the host, and export the layers after it, as in Sequential(*layers[1:])"
+    reason = why_not_fused(cell)
+    if reason is not None:
+        return "in charge, fire and reset, as IF, LIF, ParametricLIF, CubaLIF and LeakyIntegrator are", reason
+    return None
+
+
+class Equations:
+    """A cell in charge, fire and reset, traced for one sample.
+
+    Args:
+        cell: the cell with its parameters.
+        features: shape of one sample, channels last.
+        stepwise: whether states come from outside.
+
+    Raises:
+        UntranslatableError: the cell draws random numbers, or, stepwise, counts its steps.
+    """
+
+    def __init__(self, cell: Any, features: tuple[int, ...], *, stepwise: bool) -> None:
+        cell = jax.tree.map(lambda a: a.astype(jnp.float32), cell)
+        x = jnp.zeros((1, *features), jnp.float32)
+        state = cell.init_state(x.shape, key=jax.random.key(0))
+        paths, self.structure = jax.tree_util.tree_flatten_with_path(state)
+        self.states: States = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+        self.shared = {name for name, leaf in self.states.items() if leaf.shape != x.shape}
+        if any(jnp.issubdtype(self.states[name].dtype, jax.dtypes.prng_key) for name in self.shared):
+            raise UntranslatableError("it draws random numbers, as chips do not: export the neuron without its noise")
+        for name in self.shared if stepwise else ():
+            if self._matters(name, cell, state, x):
+                raise UntranslatableError(f"they depend on `{name}`, which all neurons share: use form='unrolled'")
+        self.program = jax.make_jaxpr(cell.step)(state, x)
+        self.stepwise = stepwise
+
+    def _matters(self, name: str, cell: Any, state: Any, x: Any) -> bool:
+        """Whether a shared variable, such as a counter of steps, has an effect on the neurons."""
+
+        def seen(state: Any, x: Any) -> Any:
+            state, y = cell.step(state, x)
+            own = zip(self.states, jax.tree.leaves(state), strict=True)
+            return [leaf for other, leaf in own if other not in self.shared], y
+
+        return reads(seen, state, x)[list(self.states).index(name)]
+
+    def first(self) -> States:
+        """The state of a sample before the first step; stepwise, without what does not matter."""
+        hidden = self.shared if self.stepwise else ()
+        return {name: np.asarray(leaf) for name, leaf in self.states.items() if name not in hidden}
+
+    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+        """Adds the equations."""
+        known = {name: states.get(name, first) for name, first in self.states.items()}
+        *new, y = translate(graph, self.program, [*known.values(), x])
+        return {name: leaf for name, leaf in zip(known, new, strict=True) if name in states}, y
+
+    def try_out(self, graph: Graph) -> None:
+        """Raises UntranslatableError unless the equations can be written."""
+        shape = self.program.in_avals[-1].shape
+        x = Tensor("x", (1, shape[-1], *shape[1:-1]), graph.dtype)
+        scratch = Graph(graph.dtype, graph.opset)
+        self.step(scratch, {name: first if name in self.shared else x for name, first in self.first().items()}, x)
+
+
+class Loop:
+    """A cell that receives its own last output through a dense layer."""
+
+    def __init__(self, cell: Equations, feedback: chain.Dense) -> None:
+        self.cell, self.feedback = cell, feedback
+
+    def first(self) -> States:
+        """The cell's, and an output of 0."""
+        return {**self.cell.first(), "y": np.zeros((1, *self.feedback.outputs), np.float32)}
+
+    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+        """Adds feedback and cell."""
+        last = states["y"]
+        if isinstance(last, Tensor):
+            x = graph.add("Add", x, dense(graph, self.feedback, last, "feedback"))
+        elif self.feedback.bias is not None:  # the first step: last is 0
+            x = graph.add("Add", x, graph.constant(self.feedback.bias, "feedback.bias"))
+        new, y = self.cell.step(graph, {name: state for name, state in states.items() if name != "y"}, x)
+        return new | {"y": y}, y
+
+
+class Past:
+    """A delay: its last inputs, the oldest first, of which only the names are shifted."""
+
+    def __init__(self, layer: chain.Delay) -> None:
+        self.layer = layer
+        self.longest = int(layer.delay.max())
+
+    def first(self) -> States:
+        """Zeros, one array for each step of the longest delay."""
+        zeros = np.zeros((1, *self.layer.inputs), np.float32)
+        return {f"past{k}": zeros for k in range(self.longest)}
+
+    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+        """Adds what chooses for each feature its delay, where they differ."""
+        known: list[Value] = [*states.values(), x]
+        y: Value = np.zeros(())
+        for delay in sorted(set(self.layer.delay.ravel().tolist())):
+            then = known[self.longest - delay]
+            if not isinstance(then, Tensor):
+                continue
+            mask = channels_first(
+                (self.layer.delay == delay).astype(np.float32).reshape((1,) * len(self.layer.inputs) + (-1,))
+            )
+            own = graph.add("Mul", then, graph.constant(mask, "delayed")) if mask.ndim else then
+            y = graph.add("Add", y, own) if isinstance(y, Tensor) else own
+        return dict(zip(states, known[1:], strict=True)), y
+
+
+class Unwritten:
+    """Stands for a cell that cannot be written, so that what follows can be looked at."""
+
+    def first(self) -> States:
+        """Nothing."""
+        return {}
+
+    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+        """The input."""
+        return {}, x

@@ -1,0 +1,66 @@
+"""How a network is to be written."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Form = Literal["step", "unrolled"]
+Dtype = Literal["float32", "float16"]
+Layout = Literal["NCHW", "NHWC"]
+Input = Literal["static", "sequence"]
+Readout = Literal["mean", "sum", "none"]
+Target = Literal["lynxi", "any"]
+
+OPSETS = range(11, 22)
+"""Operator sets whose operators are those written here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a network is written; what `check` and `write` take by keyword.
+
+    Args:
+        form: "step", one time step with the state as inputs and outputs; or "unrolled", all steps, the state inside.
+        steps: time steps T of the unrolled form.
+        batch: samples N at a time; shapes in the file are fixed.
+        opset: version of ONNX's operators, from 11 to 21; 13 is what compilers of chips know best.
+        dtype: of weights, thresholds, states, inputs and outputs.
+        layout: axes of images at inputs and outputs; inside they are NCHW.
+        input: of the unrolled form, "static", `[N, *]` shown at every step (the default), or "sequence", `[T * N, *]`.
+        readout: of the unrolled form, "mean" (the default) or "sum" over the steps, `[N, *]`, or "none", `[T * N, *]`.
+        target: "lynxi" refuses what exceeds the limits of the chips, "any" only warns.
+
+    Raises:
+        ValueError: a value out of its range, or one given that has no effect in the step form.
+    """
+
+    form: Form = "step"
+    steps: int | None = None
+    batch: int = 1
+    opset: int = 13
+    dtype: Dtype = "float32"
+    layout: Layout = "NCHW"
+    input: Input | None = None
+    readout: Readout | None = None
+    target: Target = "lynxi"
+
+    def __post_init__(self) -> None:
+        choices = {"form": Form, "dtype": Dtype, "layout": Layout, "target": Target}
+        unrolled = {"input": Input, "readout": Readout}
+        for name, allowed in (choices | unrolled).items():
+            value = getattr(self, name)
+            if value not in get_args(allowed) and (name in choices or value is not None):
+                raise ValueError(f"`{name}` must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        for name in ("steps", *unrolled):
+            if self.form == "step" and getattr(self, name) is not None:
+                raise ValueError(f"`{name}` has no effect in the step form, whose host counts the steps: leave it out")
+        if self.form == "unrolled" and (self.steps is None or self.steps < 1):
+            raise ValueError(f"`steps` must be >= 1 in the unrolled form, got {self.steps}")
+        if self.batch < 1:
+            raise ValueError(f"`batch` must be >= 1, got {self.batch}")
+        if self.opset not in OPSETS:
+            raise ValueError(f"`opset` must be from {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+
+    @property
+    def static(self) -> bool:
+        """Whether one input serves all steps."""
+        return self.form == "unrolled" and self.input != "sequence"
