@@ -35,7 +35,7 @@ options = parser.parse_args()
 if not options.tiny and options.data is None:
     parser.error("--data is needed: the folder or npz file of MNIST (or --tiny, for the built-in digits)")
 if options.tiny:
-    options.channels, options.steps, options.epochs = 4, 8, 4
+    options.channels, options.steps, options.epochs = 4, 4, 1
 data = load_digits() if options.tiny else load_mnist(options.data)
 shape, classes = data.x_train.shape[1:], len(data.classes)
 

@@ -34,6 +34,15 @@ PRINTS = {
         r"step form, float16: test accuracy \d+\.\d\d%",
         r"unrolled form, float16: test accuracy \d+\.\d\d%",
     ],
+    "loihi_mnist": [
+        r"1 epochs in floating point: test accuracy \d+\.\d\d%",
+        r"and one in integers: test accuracy \d+\.\d\d%",
+        r"layer +kind +shape .*",
+        *[r"\d+ +(conv|dense) .*"] * 6,
+        r"note: the Poisson encoder stays on the host: the chip takes its spikes",
+        r"note: the output comes 6 steps late, one for each layer",
+        r"runs/loihi-mnist/mnist\.net in Loihi's integers: test accuracy \d+\.\d\d%",
+    ],
     "mnist_fully_connected": [
         r"epoch +1/2 .*",
         r"epoch +2/2 .*",

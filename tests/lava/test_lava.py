@@ -8,6 +8,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from tests.export.netx.networks import INPUT_SCALE, NETWORKS, STEPS, build, whol
 
 import spikejax as sx
 from spikejax.datasets import load_digits
+from spikejax.encoding import Poisson
 from spikejax.export import netx
 from spikejax.models import fully_connected
 from spikejax.train import Trainer, make_optimizer, make_schedule
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-lava" / "bin" / "python"
+DATA = Path(__file__).parent / "data"
 RUNNER = Path(__file__).parent / "runner" / "lava_netx.py"
 CARRIED_OVER = ("delays", "recurrent")
 """Lava's resets leave what is on its way in delays and feedback: one sample a run."""
@@ -66,6 +69,7 @@ def results(tmp_path_factory):
             inputs = inputs[:, :1]
         wanted[name] = prepare(folder, name, net, shape, inputs, 8 * (name in INPUT_SCALE))
     wanted["digits"] = trained_digits(folder)
+    wanted["mnist-csnn"] = trained_mnist(folder)
     subprocess.run([PYTHON, "-P", RUNNER, folder], check=True, timeout=LIMIT, capture_output=True)
     return {name: (*want, np.load(folder / f"{name}.out.npy")) for name, want in wanted.items()}
 
@@ -88,7 +92,19 @@ def trained_digits(folder: Path) -> tuple[np.ndarray, int]:
     return prepare(folder, "digits", net, (8, 8, 1), images[:, :3], 8)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "digits"])
+def trained_mnist(folder: Path) -> tuple[np.ndarray, int]:
+    """What `examples/loihi_mnist.py --channels 8 --steps 16 --epochs 3` left, and the first images of the test set."""
+    net, sample = netx.read(DATA / "mnist_csnn.net"), np.load(DATA / "mnist_sample.npz")
+    images = jnp.asarray(sample["images"], jnp.float32) / 255
+    spikes = np.asarray(
+        sx.run(Poisson(), images, Poisson().init_state(images.shape, key=jax.random.key(1)), steps=16)[1]
+    )
+    counts = netx.simulate_fixed_point(net, spikes).sum(0)
+    assert (counts.argmax(-1) == sample["labels"]).all()
+    return prepare(folder, "mnist-csnn", net, (28, 28, 1), spikes)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "digits", "mnist-csnn"])
 def test_lava_computes_the_same_spikes(results, name):
     want, latency, got = results[name]
     steps = want.shape[-1] + latency
