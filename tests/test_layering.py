@@ -81,8 +81,8 @@ def check_core(source: str, path: str) -> Iterator[str]:
 def check_export(source: str, path: str) -> Iterator[str]:
     """The exporters are leaves: only the command line imports them, and they share nothing but `chain`."""
     parts = parts_of(path)
-    if parts[:1] == ("cli",) or parts == ("export",):
-        return
+    if not parts or parts[:1] == ("cli",) or parts == ("export",):
+        return  # what gathers, and the command line
     for line, name in imports_of(source, path):
         if name[:2] != ("spikejax", "export"):
             continue
@@ -149,7 +149,6 @@ def test_source(check):
         (check_export, "export/nir.py", "from spikejax.export.onnx import to_onnx", "a leaf"),
         (check_export, "export/nir.py", "from . import onnx", "a leaf"),
         (check_export, "convert/rules.py", "from spikejax import export", "a leaf"),
-        (check_export, "__init__.py", "from . import export", "a leaf"),
         (check_asserts, "losses.py", "def f(x):\n    assert x", "losses.py:2"),
         (check_size, "losses.py", "x = 1\n" * 351, "351 lines"),
         (check_init, "nn/__init__.py", '"""Layers."""\nfrom .cell import Cell', "no `__all__`"),

@@ -1,6 +1,6 @@
 """Spiking neural networks on JAX and Flax: functional, fast, exportable."""
 
-from spikejax import cells, encoding, kernels, losses, nn, scan, surrogate
+from spikejax import cells, encoding, export, kernels, losses, nn, scan, surrogate
 from spikejax.cells import (
     ALIF,
     CLIF,
@@ -61,6 +61,7 @@ __all__ = [
     "TernaryLIF",
     "cells",
     "encoding",
+    "export",
     "kernels",
     "losses",
     "nn",

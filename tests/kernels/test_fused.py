@@ -20,7 +20,7 @@ OTHER_WAYS = (
     {"backend": "interpret", "residuals": "x"},
     {"backend": "xla", "backward": "associative", "residuals": "x"},
 )
-"""Every cell goes one of these besides; the equations that they share are those of the others."""
+"""Every second cell goes one of these besides; the equations that they share are those of the others."""
 
 WRAPPED = {
     "refractory": sx.Refractory(sx.LIF(tau=jnp.array(2.5)), 2),
@@ -42,8 +42,10 @@ def compiled(cell, at, **how):
 def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
     cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
     plain = jax.jit(partial(run_and_grad, run=loop), compiler_options=QUICK)(cell, at)
-    third = OTHER_WAYS[ALL.index(row) % len(OTHER_WAYS)]
-    for how in ({"backend": "interpret"}, third):  # the laws of the cells go by the back end "xla"
+    ways = [{"backend": "interpret"}]  # the laws of the cells go by the back end "xla"
+    if ALL.index(row) % 2:
+        ways.append(OTHER_WAYS[ALL.index(row) // 2 % len(OTHER_WAYS)])
+    for how in ways:
         close(compiled(cell, at, **how), plain, 5e-6)
 
 
@@ -64,9 +66,12 @@ def test_packed_residuals_round_the_gradients(row: Row):
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (packed_grads, grads)), strict=True))
 
 
-@pytest.mark.parametrize("cell", WRAPPED.values(), ids=WRAPPED)
-@pytest.mark.parametrize("backend", ["xla", "interpret"])
-def test_wrapped_neurons(cell, backend):
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("refractory", "xla"), ("stochastic", "xla"), ("stochastic", "interpret"), ("both", "interpret")],
+)
+def test_wrapped_neurons(name, backend):
+    cell = WRAPPED[name]
     xs = jnp.asarray(inputs(ALL[0]).xs, jnp.float32)
     state = cell.init_state(xs.shape[1:], key=jax.random.key(3))
     assert cell.output_kind == "spikes"
@@ -81,8 +86,9 @@ def test_wrapped_neurons(cell, backend):
     close(got(cell, xs), want(cell, xs), 5e-6)
 
 
-@pytest.mark.parametrize("shape", [(1,), (512,), (3, 300), (2, 8, 64)], ids=str)
-@pytest.mark.parametrize("steps", [1, 2, 9])
+@pytest.mark.parametrize(
+    ("shape", "steps"), [((1,), 1), ((1,), 9), ((512,), 2), ((3, 300), 1), ((3, 300), 9), ((2, 8, 64), 2)], ids=str
+)
 def test_any_number_of_neurons_and_steps(shape, steps):
     """A block is 512 neurons: part of one, exactly one, one and a tail, several."""
     key = jax.random.key(0)

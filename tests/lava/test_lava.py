@@ -32,7 +32,7 @@ CARRIED_OVER = ("delays", "recurrent")
 LIMIT = 300
 """Seconds; a worker of Lava that fails can leave its parent waiting for ever."""
 
-pytestmark = pytest.mark.lava
+pytestmark = [pytest.mark.lava, pytest.mark.xdist_group("lava")]
 
 
 def channels_first(spikes):

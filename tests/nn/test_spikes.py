@@ -1,5 +1,7 @@
 """Synapses for spikes, against those of Flax."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,10 +97,7 @@ def over_scan(f):
 BOTH = (0, 1)
 TRANSFORMATIONS = {
     "jvp": lambda f, at, along, many: jax.jvp(f, at, along),
-    "jvp-jit": lambda f, at, along, many: jax.jvp(jax.jit(f), at, along),
-    "linearize": lambda f, at, along, many: jax.linearize(f, *at)[1](*along),
     "grad-jit": lambda f, at, along, many: jax.grad(jax.jit(f), BOTH)(*at),
-    "vmap": lambda f, at, along, many: jax.vmap(f, (None, 0))(at[0], many),
     "vmap-grad": lambda f, at, along, many: jax.vmap(jax.grad(f, BOTH), (None, 0))(at[0], many),
     "grad-vmap": lambda f, at, along, many: jax.grad(total(jax.vmap(f, (None, 0))), BOTH)(at[0], many),
     "vmap-params": lambda f, at, along, many: jax.vmap(jax.grad(f, BOTH), (0, None))(
@@ -106,10 +105,7 @@ TRANSFORMATIONS = {
     ),
     "checkpoint": lambda f, at, along, many: jax.jit(jax.grad(jax.checkpoint(f), BOTH))(*at),
     "grad-scan": lambda f, at, along, many: jax.grad(over_scan(f), BOTH)(at[0], many),
-    "reverse-reverse": lambda f, at, along, many: jax.jacrev(jax.jacrev(f, BOTH), BOTH)(*at),
     "forward-reverse": lambda f, at, along, many: jax.hessian(f, BOTH)(*at),
-    "reverse-forward": lambda f, at, along, many: jax.jacrev(jax.jacfwd(f, BOTH), BOTH)(*at),
-    "jit-forward-reverse": lambda f, at, along, many: jax.jit(jax.hessian(f, BOTH))(*at),
     "third": lambda f, at, along, many: jax.jvp(jax.grad(total_of_hessian(f), BOTH), at, along),
 }
 
@@ -122,7 +118,7 @@ def total_of_hessian(f):
     ("layer", "name"),
     [
         *(("linear", name) for name in TRANSFORMATIONS),
-        *(("conv-1d", name) for name in ("jvp", "vmap-grad", "grad-scan", "forward-reverse")),
+        *(("conv-1d", name) for name in ("jvp", "vmap-grad", "forward-reverse")),
     ],
 )
 def test_transformations_give_what_they_give_of_flax(name, layer):
@@ -131,12 +127,11 @@ def test_transformations_give_what_they_give_of_flax(name, layer):
     at = params, spikes_of(*shape)
     along = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), at)
     many = spikes_of(3, *shape, seed=1)
-    want, got = (TRANSFORMATIONS[name](loss_of(call), at, along, many) for call in calls)
+    want, got = (jax.jit(partial(TRANSFORMATIONS[name], loss_of(call)))(at, along, many) for call in calls)
     close(got, want, 1e-5)
 
 
-@pytest.mark.parametrize(("chunk", "remat"), [(1, False), (3, True)])
-def test_a_network_over_time(chunk, remat):
+def test_a_network_over_time():
     xs = spikes_of(8, 2, 6, 6, 1)
 
     def gradients(conv, linear):
@@ -152,7 +147,7 @@ def test_a_network_over_time(chunk, remat):
         graph, params = nnx.split(net)
 
         def loss(params, xs):
-            _, ys = sx.run(nnx.merge(graph, params), xs, chunk=chunk, remat=remat)
+            _, ys = sx.run(nnx.merge(graph, params), xs, chunk=3, remat=True)
             return jnp.sum(ys * jnp.arange(5)), ys
 
         return nnx.to_pure_dict(params), jax.jit(jax.grad(loss, (0, 1), has_aux=True))(params, xs)

@@ -1,3 +1,5 @@
 """Trained networks in the formats of chips and of other libraries."""
 
-__all__ = []
+from spikejax.export import netx, nir, onnx
+
+__all__ = ["netx", "nir", "onnx"]

@@ -151,7 +151,7 @@ class Scale(nnx.Module):
     """
 
     def __init__(self, scale: ArrayLike) -> None:
-        check("scale", scale, np.isfinite, "finite")
+        check("scale", np.asarray(scale), np.isfinite, "finite")
         self.scale = nnx.Param(jnp.asarray(scale, jnp.result_type(float, scale)))
 
     def __call__(self, x: Array) -> Array:
