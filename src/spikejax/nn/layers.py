@@ -151,8 +151,9 @@ class Scale(nnx.Module):
     """
 
     def __init__(self, scale: ArrayLike) -> None:
-        check("scale", np.asarray(scale), np.isfinite, "finite")
-        self.scale = nnx.Param(jnp.asarray(scale, jnp.result_type(float, scale)))
+        values = jnp.asarray(scale)
+        check("scale", values, np.isfinite, "finite")
+        self.scale = nnx.Param(values.astype(jnp.result_type(float, values)))
 
     def __call__(self, x: Array) -> Array:
         """Scales one batch."""
