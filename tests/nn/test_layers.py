@@ -82,7 +82,7 @@ def test_voting_is_the_mean_of_groups():
 
 
 def test_scale_is_a_factor_and_a_parameter():
-    np.testing.assert_array_equal(Scale([1.0, 2.0, 0.5])(IMAGE), IMAGE * [1.0, 2.0, 0.5])
+    np.testing.assert_array_equal(Scale(jnp.array([1.0, 2.0, 0.5]))(IMAGE), IMAGE * [1.0, 2.0, 0.5])
     net = sx.nn.Sequential(Scale(3), sx.IF())
     assert [leaf.shape for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))] == [()]
     assert sx.run(net, jnp.full((2, 1, 4), 0.5))[1].sum() == 8

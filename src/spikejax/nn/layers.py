@@ -151,9 +151,8 @@ class Scale(nnx.Module):
     """
 
     def __init__(self, scale: ArrayLike) -> None:
-        values = jnp.asarray(scale)
-        check("scale", values, np.isfinite, "finite")
-        self.scale = nnx.Param(values.astype(jnp.result_type(float, values)))
+        check("scale", scale, np.isfinite, "finite")
+        self.scale = nnx.Param(jnp.asarray(scale, jnp.result_type(float, scale)))
 
     def __call__(self, x: Array) -> Array:
         """Scales one batch."""
