@@ -142,6 +142,25 @@ REFUSED = {
         ValueError,
         r"follows another pool",
     ),
+    "last-pool": (
+        [*conv(1, 2, (3, 3)), sx.nn.SumPool(2)],
+        MAP,
+        ValueError,
+        r"layer 2 \(SumPool\) follows the last neurons",
+    ),
+    "last-delay": (
+        [linear(), sx.IF(), sx.nn.Delay(2)],
+        FC,
+        ValueError,
+        r"a delay follows the last neurons, where NetX",
+    ),
+    "quantised": ([linear(), netx.LoihiLIF()], FC, ValueError, r"layer 0 \(Linear\) is not quantised: use"),
+    "second-encoder": (
+        [linear(), sx.IF(), sx.encoding.Poisson()],
+        FC,
+        ValueError,
+        r"layer 2 \(Poisson\) must come first",
+    ),
     "late-vote": ([linear(), sx.nn.Voting(2), sx.IF()], FC, ValueError, r"layer 1 \(Voting\) stands between layer 0"),
     "shape": ([linear(), sx.IF()], (9,), ValueError, r"layer 0 \(Linear\) takes 8 features, and gets \(9,\)"),
 }
@@ -190,6 +209,11 @@ def test_a_threshold_below_the_smallest():
         ValueError, match=r"layer 1 \(IF\) has thresholds down to 0.01, below the chip's smallest at 64"
     ):
         quantised([linear(), sx.IF(v_threshold=0.01)], scale=64)
+
+
+def test_what_is_quantised_is_not_quantised_again():
+    with pytest.raises(ValueError, match=r"layer 1 \(LoihiLIF\) is quantised already"):
+        netx.quantized(quantised([linear(), sx.IF()]), FC)
 
 
 def test_every_fault_is_told_at_once(tmp_path):

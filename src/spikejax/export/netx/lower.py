@@ -13,7 +13,7 @@ from spikejax.export.chain import Conv, Delay, Dense, Flatten, Layer, Neurons, O
 from spikejax.export.netx.block import Block, Chip
 from spikejax.export.netx.geometry import pooled, symmetric
 from spikejax.export.netx.neuron import UNIT, LoihiLIF
-from spikejax.export.netx.synapse import WholeInput
+from spikejax.export.netx.synapse import QuantizedConv, QuantizedLinear, WholeInput
 
 OR_WEIGHT = 64
 """Weight of a neuron that joins spikes: one is enough to pass a threshold one below it."""
@@ -28,6 +28,7 @@ def blocks_of(net: nn.Sequential, sample_shape: tuple[int, ...]) -> Chip:
     walk = _Walk()
     for layer in chain(net, sample_shape, own=(WholeInput,)):
         walk.take(layer)
+    walk.finish()
     return Chip(tuple(walk.blocks), walk.input_scale, walk.voters, tuple(walk.notes), tuple(walk.warnings))
 
 
@@ -53,6 +54,8 @@ class _Walk:
             self.notes.append(f"the input is graded: give round(x * {layer.module.scale:g}) with message bits")
         elif isinstance(layer, Neurons) and isinstance(layer.cell, Poisson):
             self.notes.append("the Poisson encoder stays on the host: the chip takes its spikes")
+        elif isinstance(layer, Dense | Conv) and not isinstance(layer.module, QuantizedLinear | QuantizedConv):
+            raise ValueError(f"layer {layer.name} ({layer.kind}) is not quantised: use spikejax.export.netx.quantized")
         elif isinstance(layer, Dense):
             self.synapse = self._dense(layer)
         elif isinstance(layer, Conv):
@@ -70,6 +73,12 @@ class _Walk:
             self.before.append(layer)
             if self.delay is not None and isinstance(layer, Flatten):
                 self.delay = np.broadcast_to(self.delay, layer.inputs).reshape(-1)
+
+    def finish(self) -> None:
+        """Nothing may be left after the last neurons."""
+        if self.before or (self.delay is not None and self.delay.any()):
+            what = f"layer {self.before[0].name} ({self.before[0].kind})" if self.before else "a delay"
+            raise ValueError(f"{what} follows the last neurons, where NetX has no place: only Voting may")
 
     def _dense(self, layer: Dense) -> Block:
         """Weights from the last block's outputs: pooling before them is a linear map, and goes into them."""

@@ -61,57 +61,79 @@ def quantized(
     """
     if scale != "auto" and not scale > 0:
         raise ValueError(f"`scale` must be > 0 or 'auto', got {scale!r}")
-    layers = chain(net, sample_shape)
-    built: list[Any] = []
-    first = layers[0] if layers else None
-    if isinstance(first, Neurons) and isinstance(first.cell, Poisson):
-        if input_scale is not None:
-            raise ValueError(
-                f"`input_scale` must be None with a Poisson encoder, whose spikes are 0 and 1, got {input_scale}"
-            )
-        built.append(first.cell)
-        layers = layers[1:]
-    elif input_scale is not None:
-        built.append(WholeInput(input_scale))
-    divisor = input_scale or 1.0
-    synapse: Dense | Conv | None = None
-    for layer in layers:
+    build = _Build(scale, input_scale)
+    for layer in chain(net, sample_shape):
+        build.take(layer)
+    return build.network()
+
+
+class _Build:
+    """Goes through the layers and puts their quantised counterparts together."""
+
+    def __init__(self, scale: Scale, input_scale: float | None) -> None:
+        self.scale: Scale = scale
+        self.built: list[Any] = [] if input_scale is None else [WholeInput(input_scale)]
+        self.divisor = input_scale or 1.0  # of the next weights
+        self.synapse: Dense | Conv | None = None
+        self.after: list[Any] = []  # delays between the synapse and its neuron
+
+    def take(self, layer: Layer) -> None:
+        """The next layer."""
         if isinstance(layer, Dense | Conv):
-            if synapse is not None:
-                raise ValueError(
-                    f"layer {layer.name} ({layer.kind}) follows layer {synapse.name} ({synapse.kind}) with no neuron "
-                    f"between: put one there, or multiply the two into one"
-                )
-            synapse = replace(layer, kernel=layer.kernel / divisor)
-            divisor = 1.0
-            built.append(None)  # until the neuron is known
+            self._open(layer)
+        elif isinstance(layer, Neurons) and isinstance(layer.cell, Poisson):
+            self._encode(layer)
         elif isinstance(layer, Neurons):
-            place = _last_synapse(built)
-            pool = built[-1] if built and isinstance(built[-1], nn.SumPool) and synapse is None else None
-            if synapse is None and pool is not None:
-                synapse, place = _ones(layer, divisor), len(built)
-                built.append(None)
-                divisor = 1.0
-            if synapse is None or place is None:
-                raise ValueError(
-                    f"layer {layer.name} ({layer.kind}) has no synapse: put nnx.Linear or nnx.Conv before it"
-                )
-            built[place], neuron = _pair(synapse, layer, scale)
-            built.append(neuron)
-            synapse = None
+            self._close(layer)
+        elif isinstance(layer, Delay):
+            (self.built if self.synapse is None else self.after).append(nn.Delay(layer.delay))
+        elif self.synapse is not None:
+            raise ValueError(
+                f"layer {layer.name} ({layer.kind}) stands between layer {self.synapse.name} ({self.synapse.kind}) and "
+                f"its neuron: put it before the synapse or after the neuron"
+            )
+        elif isinstance(layer, Pool):
+            make = nn.MaxPool if layer.mode == "max" else nn.SumPool
+            self.built.append(make(layer.window, layer.strides, layer.padding))
+            self.divisor *= float(np.prod(layer.window)) if layer.mode == "avg" else 1
+        elif isinstance(layer, Flatten):
+            self.built.append(nn.Flatten())
+        elif isinstance(layer, Vote):
+            self.built.append(nn.Voting(layer.voters))
         else:
-            module, factor = _between(layer, synapse)
-            built.append(module)
-            divisor *= factor
-    if synapse is not None:
-        raise ValueError(
-            f"layer {synapse.name} ({synapse.kind}) has no neuron after it: end with one, such as sx.LIF()"
-        )
-    return nn.Sequential(*built)
+            raise ValueError(f"layer {layer.name} ({layer.kind}) has no counterpart in NetX")
 
+    def network(self) -> nn.Sequential:
+        """The quantised network."""
+        if self.synapse is not None:
+            name, kind = self.synapse.name, self.synapse.kind
+            raise ValueError(f"layer {name} ({kind}) has no neuron after it: end with one, such as sx.LIF()")
+        return nn.Sequential(*self.built)
 
-def _last_synapse(built: list[Any]) -> int | None:
-    return next((i for i in reversed(range(len(built))) if built[i] is None), None)
+    def _open(self, layer: Dense | Conv) -> None:
+        if self.synapse is not None:
+            raise ValueError(
+                f"layer {layer.name} ({layer.kind}) follows layer {self.synapse.name} ({self.synapse.kind}) with no "
+                f"neuron between: put one there, or multiply the two into one"
+            )
+        self.synapse, self.divisor = replace(layer, kernel=layer.kernel / self.divisor), 1.0
+
+    def _encode(self, layer: Neurons) -> None:
+        if self.built:
+            raise ValueError(
+                f"layer {layer.name} (Poisson) must come first and without `input_scale`: its spikes are the input"
+            )
+        self.built.append(layer.cell)
+
+    def _close(self, layer: Neurons) -> None:
+        """The neurons of the open synapse; right after a pooling they get one of weight 1."""
+        if self.synapse is None and self.built and isinstance(self.built[-1], nn.SumPool):
+            self.synapse, self.divisor = _ones(layer, self.divisor), 1.0
+        if self.synapse is None:
+            raise ValueError(f"layer {layer.name} ({layer.kind}) has no synapse: put nnx.Linear or nnx.Conv before it")
+        synapse, neuron = _pair(self.synapse, layer, self.scale)
+        self.built += [synapse, *self.after, neuron]
+        self.synapse, self.after = None, []
 
 
 def _ones(layer: Neurons, divisor: float) -> Conv:
@@ -129,27 +151,6 @@ def _ones(layer: Neurons, divisor: float) -> Conv:
         dilation=(1,) * axes,
         groups=channels,
     )
-
-
-def _between(layer: Layer, synapse: Layer | None) -> tuple[Any, float]:
-    """A layer without weights as it stands in the quantised network, and what the next weights are divided by."""
-    if synapse is not None and not isinstance(layer, Delay):
-        raise ValueError(
-            f"layer {layer.name} ({layer.kind}) stands between layer {synapse.name} ({synapse.kind}) and its neuron: "
-            f"put it before the synapse or after the neuron"
-        )
-    if isinstance(layer, Pool):
-        make = nn.MaxPool if layer.mode == "max" else nn.SumPool
-        return make(layer.window, layer.strides, layer.padding), float(
-            np.prod(layer.window)
-        ) if layer.mode == "avg" else 1
-    if isinstance(layer, Flatten):
-        return nn.Flatten(), 1
-    if isinstance(layer, Vote):
-        return nn.Voting(layer.voters), 1
-    if isinstance(layer, Delay):
-        return nn.Delay(layer.delay), 1
-    raise ValueError(f"layer {layer.name} ({layer.kind}) has no counterpart in NetX")
 
 
 def _pair(synapse: Dense | Conv, neurons: Neurons, scale: Scale) -> tuple[Any, Any]:
@@ -221,6 +222,8 @@ def _dynamics(layer: Neurons) -> Dynamics:
         ValueError: the cell, its reset or its rest has none.
     """
     cell, name = layer.cell, f"layer {layer.name} ({type(layer.cell).__name__})"
+    if isinstance(cell, LoihiLIF):
+        raise ValueError(f"{name} is quantised already: use the network as it is")
     if type(cell) not in (IF, LIF, ParametricLIF, CubaLIF):
         raise ValueError(f"{name} has no counterpart in NetX: use one of {SUPPORTED}")
     if cell.output_kind != "spikes":
