@@ -208,7 +208,7 @@ def test_the_program_has_no_loop():
 
 
 def test_the_command_knows_the_method(capsys):
-    from spikejax.cli import info
+    from spikejax.cli.train import info
 
     info()
     assert "auto, fused, scan, associative" in capsys.readouterr().out
