@@ -49,7 +49,7 @@ def networks(draw):
     return sx.nn.Sequential(*layers), shape
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(networks(), st.sampled_from(["auto", 64.0, 20.0]), st.integers(0, 100))
 def test_write_check_read_simulate(network, scale, seed):
     net, shape = network
