@@ -16,6 +16,8 @@ import pytest
 
 from spikejax import cli
 from spikejax.datasets import load_digits
+from spikejax.export import netx
+from spikejax.export.nir import from_nir
 from spikejax.export.onnx import Session
 from spikejax.train import RunConfig, read_log
 
@@ -342,3 +344,24 @@ def test_export_onnx_leaves_an_encoder_out(run):
 def test_export_onnx_refuses(trained, run, options, words):
     assert_refused(run("export", "onnx", trained[0], "net.onnx", *options), *words)
     assert not Path("net.onnx").exists()
+
+
+def test_export_netx(trained, run):
+    """The file's accuracy in integers is near the run's, and is that of the simulation."""
+    status, out, err = run("export", "netx", trained[0], "a.net", "--report")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("layer  kind") and "note: the input is graded: give round(x * 16)" in out
+    accuracy = float(re.fullmatch(r"a\.net: test accuracy (\d+\.\d\d)% in Loihi's integers", lines[-1])[1]) / 100
+    data = load_digits()
+    images = np.asarray(data.x_test, np.float32).reshape(len(data.x_test), 64)
+    counts = np.asarray(netx.simulate_fixed_point("a.net", images, steps=3)).sum(0).reshape(len(images), 10, -1)
+    assert accuracy == pytest.approx((counts.mean(-1).argmax(-1) == data.y_test).mean(), abs=1e-4)
+    assert accuracy == pytest.approx(read_log(trained[0])[-1]["test_accuracy"], abs=0.02)
+    assert_refused(run("export", "netx", trained[0], "b.net", "--quantize", "x"), "--quantize must be auto or a number")
+    assert not Path("b.net").exists()
+
+
+def test_export_nir(trained, run):
+    assert run("export", "nir", trained[0], "a.nir") == (0, "a.nir\n", "")
+    assert len(from_nir("a.nir")) >= 4
