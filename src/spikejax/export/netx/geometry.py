@@ -49,14 +49,11 @@ def symmetric(block: Block) -> Block:
     """The same convolution with as much padding after as before: the kernel grows by zeros where there was less."""
     if all(low == high for low, high in block.padding):
         return block
-    axes = len(block.padding)
-    spread = replace(block, dilation=(1,) * axes)
+    sizes = zip(block.padding, block.dilation, strict=True)
+    grown = [(max(high - low, 0), max(low - high, 0), d - 1) for (low, high), d in sizes] + [(0, 0, 0)] * 2
+    spread = replace(block, dilation=(1,) * len(block.padding))
     for name in ("weight", "wanted"):
         kernel = getattr(block, name)
         if kernel is not None:
-            inner = [(0, 0, d - 1) for d in block.dilation]
-            grown = [(max(high - low, 0), max(low - high, 0), 0) for low, high in block.padding]
-            zero = np.zeros((), kernel.dtype)
-            kernel = lax.pad(lax.pad(kernel, zero, [*inner, *((0, 0, 0),) * 2]), zero, [*grown, *((0, 0, 0),) * 2])
-            spread = replace(spread, **{name: np.asarray(kernel)})
+            spread = replace(spread, **{name: np.asarray(lax.pad(kernel, np.zeros((), kernel.dtype), grown))})
     return replace(spread, padding=tuple((max(pair),) * 2 for pair in block.padding))
