@@ -27,8 +27,22 @@ class Static:
 Sequence: TypeAlias = Array | Static
 """The input of several steps: an array `[T, N, *]`, time first, or a `Static`."""
 
-Through: TypeAlias = Callable[[tuple[int, ...], "Cell", State, Sequence], tuple[State, Array]]
-"""How the driver takes one cell through time: `(path, cell, state, xs) -> (state, ys)`."""
+
+@dataclass(frozen=True)
+class Stateless:
+    """A layer that is a function of its input alone, as a network shows it to its driver.
+
+    Attributes:
+        layer: the layer, with the parameters that it has at that moment.
+        over_time: the layer on all steps at once.
+    """
+
+    layer: Any
+    over_time: Callable[[Sequence], Sequence]
+
+
+Through: TypeAlias = Callable[[tuple[int, ...], "Cell | Stateless", State, Sequence], tuple[State, Any]]
+"""How the driver takes one layer through time: `(path, layer, state, xs) -> (state, ys)`."""
 
 
 @runtime_checkable

@@ -40,8 +40,11 @@ STATE = CELL.init_state((2, 3))
         ({"lengths": [5.0, 2.0]}, r"`lengths` must be one integer a sequence, .* got float32"),
         ({"lengths": [0, 5]}, r"`lengths` must be from 1 to the 5 time steps, got values from 0.0 to 5.0"),
         ({"lengths": [2, 6]}, r"`lengths` must be from 1 to the 5 time steps, got values from 2.0 to 6.0"),
-        ({"record": ["voltage"]}, r"`record` names 'voltage', which no cell has: choose from membrane, spikes, v"),
-        ({"record": "1.spikes"}, r"`record` names '1.spikes', which no cell has"),
+        (
+            {"record": ["voltage"]},
+            r"`record` names 'voltage', which no layer has: choose from input, membrane, spikes, v",
+        ),
+        ({"record": "1.spikes"}, r"`record` names '1.spikes', which no layer has"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -64,7 +67,9 @@ def test_what_is_no_cell(cell, message):
 
 
 def test_a_record_of_a_network_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"'0.spikes', which no cell has: choose from 1.membrane, .*2.1.spikes"):
+    with pytest.raises(
+        ValueError, match=r"'0.spikes', which no layer has: choose from 0.input, .*1.membrane, .*2.1.spikes"
+    ):
         sx.run(nested(), jnp.ones((5, 2, 4)), record=["1.spikes", "0.spikes"])
 
 

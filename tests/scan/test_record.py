@@ -30,12 +30,17 @@ def by_hand():
 def test_record_equals_recomputation(how):
     net = nested()
     membranes, spikes = by_hand()
-    _, (ys, kept) = run(net, inputs(), record=["membrane", "spikes"], **how)
-    assert set(kept) == {f"{cell}.{kind}" for cell in CELLS for kind in ("membrane", "spikes")}
+    _, (ys, kept) = run(net, inputs(), record=["membrane", "spikes", "0.input", "4.output"], **how)
+    assert set(kept) == {f"{cell}.{kind}" for cell in CELLS for kind in ("membrane", "spikes")} | {
+        "0.input",
+        "4.output",
+    }
     for cell, membrane in zip(CELLS, membranes, strict=True):
         np.testing.assert_allclose(kept[f"{cell}.membrane"], membrane, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(kept["1.spikes"], spikes)
     np.testing.assert_array_equal(kept["5.spikes"], ys)
+    np.testing.assert_array_equal(kept["0.input"], inputs())
+    np.testing.assert_allclose(kept["4.output"], net[4](2 * kept["2.1.spikes"]), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,8 @@ def test_record_equals_recomputation(how):
         ("membrane", {"1.membrane", "2.1.membrane", "5.membrane"}),
         (["2.1.membrane"], {"2.1.membrane"}),
         (["v"], {"1.v", "2.1.v", "5.v"}),
+        ("output", {"0.output", "2.0.output", "3.output", "4.output"}),
+        ("input", {f"{layer}.input" for layer in ("0", "1", "2.0", "2.1", "3", "4", "5")}),
         (("1.spikes", "5.v"), {"1.spikes", "5.v"}),
         (["1.spikes", "spikes"], {"1.spikes", "2.1.spikes", "5.spikes"}),
         ([], set()),
@@ -65,8 +72,8 @@ def test_a_cell_alone_is_recorded_without_a_path():
 
 def test_static_inputs_are_recorded_under_the_same_names():
     x = inputs()[0]
-    _, (_, want) = run(nested(), np.broadcast_to(x, (STEPS, *x.shape)), record=["membrane"])
-    _, (_, kept) = run(nested(), x, steps=STEPS, record=["membrane"])
+    _, (_, want) = run(nested(), np.broadcast_to(x, (STEPS, *x.shape)), record=["membrane", "input"])
+    _, (_, kept) = run(nested(), x, steps=STEPS, record=["membrane", "input"])
     assert set(kept) == set(want)
     for name, array in want.items():
         np.testing.assert_allclose(kept[name], array, rtol=1e-5, atol=1e-6)

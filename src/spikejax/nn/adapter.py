@@ -18,6 +18,7 @@ from spikejax.typing import (
     Sequence,
     Shape,
     State,
+    Stateless,
     Static,
     Through,
     WholeSequenceCell,
@@ -115,7 +116,9 @@ def shape_after(layer: Any, state: State, x: jax.ShapeDtypeStruct) -> jax.ShapeD
             return layer.propagate(state, Static(x, steps), through_once)[1]
         return through_once((), layer.cell, state, Static(x, steps))[1]
 
-    def through_once(path: Any, cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
+    def through_once(path: Any, cell: Cell | Stateless, state: State, xs: Sequence) -> tuple[State, Any]:
+        if isinstance(cell, Stateless):
+            return state, cell.over_time(xs)
         if isinstance(cell, WholeSequenceCell):
             return cell.steps(state, xs)
         x = jnp.broadcast_to(xs.value, (steps, *xs.value.shape)) if isinstance(xs, Static) else xs

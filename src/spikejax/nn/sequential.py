@@ -1,5 +1,6 @@
 """The chain of layers."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from spikejax.nn.adapter import (
     shape_after,
     shape_of,
 )
-from spikejax.typing import Array, Network, Sequence, Shape, State, Through
+from spikejax.typing import Array, Network, Sequence, Shape, State, Stateless, Through
 
 
 class Sequential(Container):
@@ -88,11 +89,10 @@ class Sequential(Container):
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
         states = []
         for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
-            new = ()
             if isinstance(layer, Network):
                 new, xs = layer.propagate(old, xs, below(i, through))
             elif is_stateless(layer):
-                xs = apply_over_time(layer, str(i), xs)
+                new, xs = through((i,), Stateless(layer, partial(apply_over_time, layer, str(i))), (), xs)
             else:
                 new, xs = through((i,), self[i], old, xs)
             states.append(new)
@@ -117,5 +117,5 @@ def identity(x: Array) -> Array:
 
 
 def below(index: int, through: Through) -> Through:
-    """`through` for the cells of the nested network at `index`."""
+    """`through` for the layers of the nested network at `index`."""
     return lambda path, cell, state, xs: through((index, *path), cell, state, xs)

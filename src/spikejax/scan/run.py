@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from spikejax.pytree import check
 from spikejax.scan.plan import Plan, plan
-from spikejax.scan.walk import Walk, check_record
+from spikejax.scan.walk import OF_LAYERS, Walk, check_record
 from spikejax.typing import Array, Cell, Network, Propagate, Sequence, State, Static
 
 
@@ -56,7 +56,8 @@ def run(
         lengths: valid steps of each sequence `[N]`, integers from 1 to T. After its length a sequence's state and
             outputs stay as they were at its last valid step.
         record: names of what to return besides the outputs: "spikes" (the output of every cell), "membrane" (its `v`
-            after each step), any field of a state; with a path for one layer only, such as "3.membrane".
+            after each step), any field of a state, "output" (that of every stateless layer), "input" (that of any
+            layer); with a path for one layer only, such as "3.membrane".
 
     Returns:
         The last state, and the outputs `[T, N, *]`; with `record`, the last state and a pair of the outputs and a
@@ -87,7 +88,7 @@ def run(
     names = (record,) if isinstance(record, str) else tuple(record or ())
 
     if isinstance(cell, Network):
-        if isinstance(inputs, Static):
+        if isinstance(inputs, Static) and not any(name.split(".")[-1] in OF_LAYERS for name in names):
             value, cell = cell.hoist(inputs.value)
             inputs = Static(value, inputs.steps)
         propagate, variables, restore = cell.pure()

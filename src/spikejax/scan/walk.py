@@ -1,4 +1,4 @@
-"""One chunk of time: how each cell goes through it, and what is recorded on the way."""
+"""One chunk of time: how each layer goes through it, and what is recorded on the way."""
 
 from typing import Any
 
@@ -9,14 +9,17 @@ from jax import lax
 from spikejax.kernels import fused, why_not_fused
 from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.scan.plan import Plan
-from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Static, WholeSequenceCell
+from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Stateless, Static, WholeSequenceCell
 
 KINDS = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
 
+OF_LAYERS = ("input", "output")
+"""Names of records of layers without state, which may stand before the first cell."""
+
 
 class Walk:
-    """Takes the cells of a network through one chunk; the `through` of `Network.propagate`.
+    """Takes the layers of a network through one chunk; the `through` of `Network.propagate`.
 
     Lives while a chunk is traced. After the walk, `records` holds what was asked for.
 
@@ -24,7 +27,7 @@ class Walk:
         plan: how cells run through the chunk.
         start: index of the chunk's first step, for `lengths`.
         lengths: valid steps of each sequence `[N]`, or None.
-        record: names asked for, each "path.kind" or "kind" alone for every cell.
+        record: names asked for, each "path.kind" or "kind" alone for every layer.
     """
 
     def __init__(self, plan: Plan, start: int | Array, lengths: Array | None, record: tuple[str, ...]) -> None:
@@ -32,7 +35,11 @@ class Walk:
         self.records: dict[str, Array] = {}
         self.available: list[str] = []
 
-    def __call__(self, path: tuple[int, ...], cell: Cell, state: State, xs: Sequence) -> tuple[State, Array]:
+    def __call__(self, path: tuple[int, ...], cell: Cell | Stateless, state: State, xs: Sequence) -> tuple[State, Any]:
+        if isinstance(cell, Stateless):
+            ys = cell.over_time(xs)
+            self._keep(path, {"input": xs, "output": ys})
+            return state, ys
         parallel = _parallel(cell)
         whole = isinstance(parallel, WholeSequenceCell)
         wanted = self._wanted(path, () if whole else state)
@@ -41,34 +48,46 @@ class Walk:
         kept: dict[str, Any] = {}
         if parallel and whole:
             state, ys = parallel.steps(state, xs if alive is None else _silence(xs, alive))
-        elif parallel and alive is None and not any(wanted.values()):
+        elif parallel and alive is None and not wanted:
             state, ys = parallel.steps(state, xs)
         elif self.plan.method == "associative" and not parallel:
             state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
-            kept = {name: getattr(states, field) for name, field in wanted.items() if field}
+            kept = {name: getattr(states, field) for name, field in wanted.items()}
         elif _takes_fused(cell, self.plan.method, path):
             left = None if self.lengths is None else self.lengths - self.start
             state, ys, kept = _at_once(self.plan, cell, state, xs, alive, left, wanted)
         else:
             state, ys, kept = _step_by_step(cell, state, xs, alive, wanted)
-        self.records |= kept | {name: ys for name, field in wanted.items() if not field}
+        self.records |= kept
+        self._keep(path, {"input": xs, "spikes": ys})
         return state, ys
 
     def _wanted(self, path: tuple[int, ...], state: State) -> dict[str, str]:
-        """Full names to record of this cell, each with its state field ("" for the output)."""
-        kinds = {"spikes": ""} | {field: field for field in getattr(state, "_fields", ())}
+        """Full names to record of this cell's states, each with its field."""
+        kinds = {field: field for field in getattr(state, "_fields", ())}
         kinds |= {kind: field for kind, field in KINDS.items() if hasattr(state, field)}
-        named = {".".join((*map(str, path), kind)): (kind, field) for kind, field in kinds.items()}
+        return self._asked(path, kinds)
+
+    def _keep(self, path: tuple[int, ...], values: dict[str, Sequence]) -> None:
+        """Records those of `values` that were asked for."""
+        for name, value in self._asked(path, values).items():
+            if isinstance(value, Static):
+                value = jnp.broadcast_to(value.value, (value.steps, *value.value.shape))
+            self.records[name] = value
+
+    def _asked(self, path: tuple[int, ...], kinds: dict[str, Any]) -> dict[str, Any]:
+        """What was asked for of the layer at `path`, from full names to the values of `kinds`."""
+        named = {".".join((*map(str, path), kind)): (kind, value) for kind, value in kinds.items()}
         self.available += named
-        return {full: field for full, (kind, field) in named.items() if {full, kind} & set(self.record)}
+        return {full: value for full, (kind, value) in named.items() if {full, kind} & set(self.record)}
 
 
 def check_record(record: tuple[str, ...], available: list[str]) -> None:
-    """Raises `ValueError` for a name in `record` that no cell has."""
+    """Raises `ValueError` for a name in `record` that no layer has."""
     known = {*available, *(name.rsplit(".", 1)[-1] for name in available)}
     for name in record:
         if name not in known:
-            raise ValueError(f"`record` names {name!r}, which no cell has: choose from {', '.join(sorted(known))}")
+            raise ValueError(f"`record` names {name!r}, which no layer has: choose from {', '.join(sorted(known))}")
 
 
 def _parallel(cell: Cell) -> ParallelCell | None:
@@ -87,7 +106,7 @@ def _step_by_step(
         new, y = cell.step(state, x)
         if alive is not None:
             new = _freeze(alive, new, state)
-        kept = {name: getattr(new, field) for name, field in wanted.items() if field}
+        kept = {name: getattr(new, field) for name, field in wanted.items()}
         return new, (y, kept)
 
     count, inputs = (xs.steps, (alive, None)) if isinstance(xs, Static) else (xs.shape[0], (alive, xs))
@@ -104,11 +123,11 @@ def _at_once(
 ) -> tuple[State, Array, dict[str, Any]]:
     """As `_step_by_step`, by the fused kernel; `left` `[N]` steps of each sequence are still to go."""
     xs = xs if alive is None else _silence(xs, alive)
-    keep = left is not None or any(wanted.values())
+    keep = left is not None or bool(wanted)
     last, ys, states = fused(cell, state, xs, keep=keep, residuals=plan.residuals, backward=plan.backward)
     if left is not None:
         last = _last_alive(left, state, states, last)
-    return last, ys, {name: getattr(states, field) for name, field in wanted.items() if field}
+    return last, ys, {name: getattr(states, field) for name, field in wanted.items()}
 
 
 def _takes_fused(cell: Cell, method: str, path: tuple[int, ...]) -> bool:
