@@ -1,6 +1,6 @@
 """Spiking neural networks on JAX and Flax: functional, fast, exportable."""
 
-from spikejax import cells, encoding, export, kernels, losses, nn, scan, surrogate
+from spikejax import cells, encoding, export, kernels, losses, nn, plasticity, scan, surrogate
 from spikejax.cells import (
     ALIF,
     CLIF,
@@ -65,6 +65,7 @@ __all__ = [
     "kernels",
     "losses",
     "nn",
+    "plasticity",
     "run",
     "scan",
     "surrogate",

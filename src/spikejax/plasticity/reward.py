@@ -1,0 +1,202 @@
+"""STDP that waits for a reward: at once, or through an eligibility trace."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jax.typing import DTypeLike
+
+from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
+from spikejax.plasticity.synapse import Synapse
+from spikejax.pytree import check
+from spikejax.typing import Array, Shape
+
+
+class RewardState(NamedTuple):
+    """The state of `MSTDP`.
+
+    Attributes:
+        pre: trace of the input `[N, *]`.
+        post: trace of the output `[N, *]`.
+        pairs: what was multiplied at the last step; its products are the eligibility that the next reward meets.
+    """
+
+    pre: Array
+    post: Array
+    pairs: Pairs
+
+
+class EligibilityState(NamedTuple):
+    """The state of `MSTDPET`.
+
+    Attributes:
+        pre: trace of the input `[N, *]`.
+        post: trace of the output `[N, *]`.
+        pairs: what was multiplied at the last step.
+        eligibility: eligibility trace of every synapse in every sample `[N, *W]`.
+    """
+
+    pre: Array
+    post: Array
+    pairs: Pairs
+    eligibility: Array
+
+
+class MSTDP(TraceRule):
+    """STDP whose changes a reward allows, scales, or turns round: no reward, no change.
+
+        p[t] = exp(-1/tau_pre) p[t-1] + pre[t]        q[t] = exp(-1/tau_post) q[t-1] + post[t]
+        z[t] = f_post(W) post[t] p[t]^T - f_pre(W) q[t] pre[t]^T
+        dW[t] = sum_n r[t] z[t-1]
+
+    The reward of a step meets what the step before did. Sums over samples come last, so that each has a reward of its
+    own, and no z `[N, *W]` is ever held: the rewards go into the values after the synapse.
+
+    Args:
+        tau_pre: time constant of the trace of the input, in steps, > 0.
+        tau_post: time constant of the trace of the output, in steps, > 0.
+        f_pre: how strongly an input spike after an output spike weakens: a number, an array that broadcasts to the
+            weight, or a function of the weight.
+        f_post: how strongly an output spike after an input spike strengthens; likewise.
+        nearest: True counts only the nearest earlier spike.
+
+    Raises:
+        ValueError: a time constant is not > 0.
+
+    Source: Florian, "Reinforcement learning through modulation of spike-timing-dependent synaptic plasticity", 2007,
+    eqs. 10-14.
+
+    SpikingJelly: `MSTDPLearner`, for dense layers one step at a time.
+    """
+
+    tau_pre: float | Array = 20.0
+    tau_post: float | Array = 20.0
+    nearest: bool = False
+
+    def validate(self) -> None:
+        """Raises ValueError unless the time constants are > 0."""
+        for name in ("tau_pre", "tau_post"):
+            check(name, getattr(self, name), lambda tau: tau > 0, "> 0", "in steps")
+
+    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
+        """As `TraceRule.init_state`, with nothing for the first reward to meet."""
+        traces = super().init_state(layer, shape, dtype)
+        return RewardState(*traces, jax.tree.map(jnp.zeros_like, Pairs(tuple(traces), tuple(traces))))
+
+    def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
+        """The next traces; the input's trace with the output, and the input with the output's trace."""
+        p = decay(state.pre, pre, jnp.exp(-1 / jnp.asarray(self.tau_pre)), self.nearest)
+        q = decay(state.post, post, jnp.exp(-1 / jnp.asarray(self.tau_post)), self.nearest)
+        return Traces(p, q), Pairs((p, post), (pre, q))
+
+    def step(
+        self, state: RewardState, layer: nnx.Module | Synapse, pre: Array, post: Array, reward: Array | float = 0.0
+    ) -> tuple[RewardState, Array]:
+        """One step in time; `reward` `[N]`, or one for all samples, meets what the step before did."""
+        state, change = self.steps(state, layer, pre[None], post[None], jnp.asarray(reward)[None])
+        return state, change
+
+    def steps(
+        self, state: RewardState, layer: nnx.Module | Synapse, pre: Array, post: Array, rewards: Array | float = 0.0
+    ) -> tuple[RewardState, Array]:
+        """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
+        traces, earlier, last = self.pairs_before(state, pre, post)
+        met = earlier.weighted(each_sample(rewards, *pre.shape[:2]))
+        return RewardState(*traces, last), self.change(layer, met.as_batch())
+
+    def pairs_before(
+        self, state: RewardState | EligibilityState, pre: Array, post: Array
+    ) -> tuple[Traces, Pairs, Pairs]:
+        """The last traces, what was multiplied one step before each step `[T, N, *]`, and at the last one."""
+        check_traces(state, pre, post)
+        traces, pairs = self.pairs_over_time(Traces(state.pre, state.post), pre, post)
+        earlier = jax.tree.map(lambda first, later: jnp.concatenate((first[None], later[:-1])), state.pairs, pairs)
+        return traces, earlier, jax.tree.map(lambda a: a[-1], pairs)
+
+
+class MSTDPET(MSTDP):
+    """`MSTDP` that remembers: the reward meets a decaying trace of what all earlier steps did.
+
+        z as in MSTDP
+        e[t] = exp(-1/tau_trace) e[t-1] + z[t-1] / tau_trace
+        dW[t] = sum_n r[t] e[t]
+
+    Over a whole sequence the sum turns round: each z meets the discounted sum of the rewards after it, so that only the
+    last eligibility trace is ever held.
+
+    Args:
+        tau_pre: time constant of the trace of the input, in steps, > 0.
+        tau_post: time constant of the trace of the output, in steps, > 0.
+        f_pre: how strongly an input spike after an output spike weakens: a number, an array that broadcasts to the
+            weight, or a function of the weight.
+        f_post: how strongly an output spike after an input spike strengthens; likewise.
+        nearest: True counts only the nearest earlier spike.
+        tau_trace: time constant of the eligibility trace, in steps, > 0: how late a reward may come.
+
+    Raises:
+        ValueError: a time constant is not > 0.
+
+    Source: Florian, "Reinforcement learning through modulation of spike-timing-dependent synaptic plasticity", 2007,
+    eqs. 5-9.
+
+    SpikingJelly: `MSTDPETLearner`, for one sample and dense layers, one step at a time.
+    """
+
+    tau_trace: float | Array = 20.0
+
+    def validate(self) -> None:
+        """Raises ValueError unless the time constants are > 0."""
+        super().validate()
+        check("tau_trace", self.tau_trace, lambda tau: tau > 0, "> 0", "in steps")
+
+    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> EligibilityState:
+        """As `MSTDP.init_state`, with no eligibility."""
+        state = super().init_state(layer, shape, dtype)
+        each = jax.vmap(lambda pairs: self.change(layer, pairs.as_batch()), in_axes=1)
+        eligibility = jax.eval_shape(each, jax.tree.map(lambda a: a[None, :, None], state.pairs))
+        return EligibilityState(*state, jnp.zeros(eligibility.shape, eligibility.dtype))
+
+    def steps(
+        self,
+        state: EligibilityState,
+        layer: nnx.Module | Synapse,
+        pre: Array,
+        post: Array,
+        rewards: Array | float = 0.0,
+    ) -> tuple[EligibilityState, Array]:
+        """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
+        traces, earlier, last = self.pairs_before(state, pre, post)
+        kept = jnp.exp(-1 / jnp.asarray(self.tau_trace, state.eligibility.dtype))
+
+        def backwards(later: Array, now: Array) -> tuple[Array, Array]:
+            value = now + kept * later
+            return value, value
+
+        rewards = each_sample(rewards, *pre.shape[:2])
+        value, values = lax.scan(backwards, jnp.zeros_like(rewards[0]), rewards, reverse=True)
+        change = self.change(layer, earlier.weighted(values / self.tau_trace).as_batch())
+        change += jnp.tensordot(kept * value, state.eligibility, 1)
+
+        steps = pre.shape[0]
+        left = kept ** jnp.arange(steps - 1, -1, -1) / self.tau_trace
+        faded = earlier.weighted(jnp.broadcast_to(left[:, None], rewards.shape))
+        each = jax.vmap(lambda pairs: self.change(layer, pairs), in_axes=1)
+        eligibility = kept**steps * state.eligibility + each(jax.tree.map(lambda a: a[:, :, None], faded))
+        return EligibilityState(*traces, last, eligibility), change
+
+
+def each_sample(rewards: Array | float, steps: int, batch: int) -> Array:
+    """Rewards as `[T, N]`, from one a step and sample, one a step, or one for all.
+
+    Raises:
+        ValueError: `rewards` has another shape.
+    """
+    rewards = jnp.asarray(rewards, jnp.result_type(float, rewards))
+    if rewards.shape not in ((), (steps,), (steps, batch)):
+        raise ValueError(
+            f"`rewards` must be one number, one a step ({steps},), or one a step and sample ({steps}, {batch}), got "
+            f"shape {rewards.shape}"
+        )
+    return jnp.broadcast_to(rewards[:, None] if rewards.ndim == 1 else rewards, (steps, batch))

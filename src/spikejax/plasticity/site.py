@@ -1,0 +1,151 @@
+"""Where in a network a rule sits: which layer it changes, and whose spikes it follows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from spikejax.nn import CellModule, Recurrent
+from spikejax.plasticity.reward import MSTDP
+from spikejax.plasticity.rule import Rule
+from spikejax.plasticity.synapse import LINEAR, synapse_of
+from spikejax.typing import Array, Cell, State
+
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer with the rules attached to it.
+
+    Attributes:
+        name: name of the layer in `rules`, such as "1.feedback".
+        rules: its rules.
+        layer: what they are given: a `Synapse`, or the module of a cell.
+        paths: where each rule's parameter stands in the parameters of the network.
+        pre: name of the record of what goes into the layer.
+        post: name of the record of the spikes that come of it.
+        feedback: indices of the state of the `Recurrent` whose feedback the layer is, whose input is its last output;
+            None for all other layers.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    layer: Any
+    paths: tuple[Path, ...]
+    pre: str
+    post: str
+    feedback: tuple[int, ...] | None = None
+
+    def input(self, records: Mapping[str, Array], state: State) -> Array:
+        """What went into the layer at each step, `[T, N, *]`; `state` is that of the network before the first."""
+        if self.feedback is None:
+            return records[self.pre]
+        for index in self.feedback:
+            state = state[index]
+        spikes = records[self.pre]
+        return jnp.concatenate((state.y[None].astype(spikes.dtype), spikes[:-1]))
+
+    def start(self, records: Mapping[str, Any], dtype: DTypeLike) -> tuple[State, ...]:
+        """The traces before the first step, for records of these shapes."""
+        shape = records[self.pre].shape[1:]
+        return tuple(rule.init_state(self.layer, shape, dtype) for rule in self.rules)
+
+    def follow(
+        self, records: Mapping[str, Array], state: State, traces: tuple[State, ...], rewards: Array | None
+    ) -> tuple[tuple[State, ...], tuple[Array, ...]]:
+        """The last traces of each rule, and the change of its parameter, over the steps recorded."""
+        pre, post = self.input(records, state), records[self.post]
+        after, changes = [], []
+        for rule, old in zip(self.rules, traces, strict=True):
+            extra = (rewards,) if isinstance(rule, MSTDP) else ()
+            new, change = rule.steps(old, self.layer, pre, post, *extra)
+            after.append(new)
+            changes.append(change)
+        return tuple(after), tuple(changes)
+
+
+def sites_of(net: Any, rules: Mapping[str, Rule | Sequence[Rule]]) -> tuple[Site, ...]:
+    """The site of every entry of `rules`; see `learn`.
+
+    Raises:
+        ValueError: a name is no layer, the next layer is no cell, or a parameter is no array of the layer.
+        TypeError: a layer is neither a synapse nor a cell, `net` is no module, or a rule is none.
+    """
+    if not isinstance(net, nnx.Module):
+        raise TypeError(f"`net` must be a network of layers such as sx.nn.Sequential, got {type(net).__name__}")
+    params = {path for path, _ in nnx.to_flat_state(nnx.state(net, nnx.Param))}
+    sites = []
+    for name, given in rules.items():
+        own = (given,) if isinstance(given, Rule) else tuple(given)
+        for rule in own:
+            if not isinstance(rule, Rule) or isinstance(rule, type):
+                raise TypeError(f"`rules`[{name!r}] must be a rule such as STDP(), or a tuple of them, got {rule!r}")
+        sites.append(_site(net, name, own, params))
+    return tuple(sites)
+
+
+def _site(net: nnx.Module, name: str, rules: tuple[Rule, ...], params: set[Path]) -> Site:
+    node, path, indices, before = net, (), (), None
+    for part in name.split("."):
+        layers = getattr(node, "layers", None)
+        if layers is not None and part.isdigit() and int(part) < len(layers):
+            before, node, path = (node, int(part)), layers[int(part)], (*path, "layers", int(part))
+            indices = (*indices, int(part))
+        elif isinstance(node, Recurrent) and part == "feedback":
+            before, node, path = (node, None), node.feedback, (*path, part)
+        else:
+            known = ", ".join(_names(net))
+            raise ValueError(f"`rules` names {name!r}, which is no layer that can learn: choose from {known}")
+    title = f"layer {name} ({type(node).__name__})"
+    if isinstance(node, Cell):
+        module = (*path, "module") if isinstance(node, Recurrent) else path
+        return _checked(Site(name, rules, node, _paths(rules, module), f"{name}.input", f"{name}.spikes"), params)
+    layer = synapse_of(node, title)
+    container, index = before or (None, None)
+    if index is None:
+        base = name.rpartition(".")[0]
+        spikes = f"{base}.spikes" if base else "spikes"
+        return _checked(Site(name, rules, layer, _paths(rules, path), spikes, spikes, indices), params)
+    following = container.layers[index + 1] if index + 1 < len(container.layers) else None
+    if not isinstance(following, CellModule | Recurrent):
+        kind = "nothing" if following is None else type(following).__name__
+        raise ValueError(
+            f"{title} must be followed by the cell that it drives, got {kind}: a rule needs the spikes of both sides"
+        )
+    post = ".".join((*name.split(".")[:-1], str(index + 1), "spikes"))
+    return _checked(Site(name, rules, layer, _paths(rules, path), f"{name}.input", post), params)
+
+
+def _paths(rules: tuple[Rule, ...], path: Path) -> tuple[Path, ...]:
+    return tuple((*path, rule.parameter) for rule in rules)
+
+
+def _checked(site: Site, params: set[Path]) -> Site:
+    """`site`, where every rule finds its parameter."""
+    for rule, path in zip(site.rules, site.paths, strict=True):
+        if path not in params:
+            remedy = "give it as an array" if rule.parameter != "kernel" else "attach it to a synapse"
+            raise ValueError(
+                f"{type(rule).__name__} changes `{rule.parameter}`, which layer {site.name} does not have as a "
+                f"parameter: {remedy}"
+            )
+    return site
+
+
+def _names(net: nnx.Module) -> list[str]:
+    """The layers that rules can be attached to."""
+    found = []
+    for path, module in nnx.iter_modules(net):
+        if isinstance(module, LINEAR + (CellModule,)):
+            found.append(".".join(str(part) for part in path if part not in ("layers", "module")))
+    return sorted(set(found))
+
+
+def records_of(sites: tuple[Site, ...]) -> tuple[str, ...]:
+    """Everything to record for `sites`."""
+    return tuple(sorted({name for site in sites for name in (site.pre, site.post)}))
