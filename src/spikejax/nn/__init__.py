@@ -1,6 +1,7 @@
 """Flax NNX containers and the few layers that spiking networks need besides Flax's own."""
 
 from spikejax.nn.adapter import CellModule, Container
+from spikejax.nn.competition import WinnerTakeAll
 from spikejax.nn.delay import Delay
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.recurrent import Recurrent
@@ -21,4 +22,5 @@ __all__ = [
     "SpikeLinear",
     "SumPool",
     "Voting",
+    "WinnerTakeAll",
 ]

@@ -3,7 +3,7 @@
 from spikejax.plasticity.bounds import SoftBound, keep_within, normalize
 from spikejax.plasticity.homeostasis import RateState, SynapticScaling, ThresholdHomeostasis
 from spikejax.plasticity.learn import Learned, labels, learn, mix
-from spikejax.plasticity.reward import MSTDP, MSTDPET, EligibilityState, RewardState
+from spikejax.plasticity.reward import MSTDP, MSTDPET, EligibilityState, RewardRule, RewardState
 from spikejax.plasticity.rule import Pairs, Rule, TraceRule, Traces
 from spikejax.plasticity.short_term import Resources, TsodyksMarkram
 from spikejax.plasticity.stdp import STDP, TripletSTDP, TripletTraces
@@ -18,6 +18,7 @@ __all__ = [
     "Pairs",
     "RateState",
     "Resources",
+    "RewardRule",
     "RewardState",
     "Rule",
     "SoftBound",

@@ -97,4 +97,7 @@ def _projection(name: str, project: Any) -> optax.GradientTransformationExtraArg
             raise ValueError(f"`params` must be given to the update of {name}, which depends on where they end up")
         return jax.tree.map(lambda u, p: project(p + u) - p, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+    def init(params: Any) -> optax.EmptyState:
+        return optax.EmptyState()
+
+    return optax.GradientTransformationExtraArgs(init, update)

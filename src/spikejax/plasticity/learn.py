@@ -9,7 +9,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.plasticity.reward import MSTDP, each_sample
+from spikejax.plasticity.reward import RewardRule, each_sample
 from spikejax.plasticity.rule import Rule
 from spikejax.plasticity.site import Site, records_of, sites_of
 from spikejax.scan import run
@@ -27,8 +27,8 @@ class Learned(NamedTuple):
 
     Attributes:
         ys: outputs of the network `[T, N, *]`.
-        updates: for every parameter of the network, minus its change, 0 where no rule is: it takes the place of the
-            gradients, so that `optax.sgd(1.0)` adds the changes to the parameters.
+        updates: for every parameter of the network, minus its change, 0 where no rule is: in the place of gradients,
+            so that `optax.sgd(1.0)` adds the changes to the parameters.
         state: last state of the network.
         traces: last traces of the rules, by layer.
     """
@@ -58,7 +58,7 @@ def learn(
     Args:
         net: a network of layers.
         rules: the rules by layer: a synapse ("0", "2.1" in a nested network, "1.feedback" of a `Recurrent`), whose next
-            layer must be the cell that it drives, or a cell, for rules of a cell's parameters. A tuple of rules adds up.
+            layer must be the cell that it drives, or a cell, for rules of a cell's parameters. Rules in a tuple add up.
         xs: input `[T, N, *]`, or `[N, *]` with `steps`.
         state: state of the network to start from; None starts anew.
         traces: traces of an earlier call to go on from; None starts anew.
@@ -67,8 +67,8 @@ def learn(
         rewards: for `MSTDP` and `MSTDPET`: one number, one a step `[T]`, or one a step and sample `[T, N]`.
 
     Raises:
-        ValueError: `rules` names no layer, or one whose next layer is no cell, or a parameter that the layer does not
-            have as an array; `rewards` is missing or superfluous; whatever `run` refuses.
+        ValueError: `rules` names no layer, or one whose next layer is no cell, or changes a parameter that is no array
+            of the layer; `rewards` is missing or superfluous; whatever `run` refuses.
         TypeError: a rule is attached to a layer that is neither a synapse nor a cell, or `net` is no network.
     """
     sites = sites_of(net, rules)
@@ -94,12 +94,14 @@ def learn(
 
     if traces is None:
         shapes = jax.eval_shape(lambda: run_part(rest, state, inputs.part(0, 1))[3])
-        traces = {site.name: site.start(shapes, dtype) for site in sites}
+        start = {site.name: site.start(shapes, dtype) for site in sites}
+    else:
+        start = traces
     values = dict(nnx.to_flat_state(params))
     zeros = {site.name: tuple(jnp.zeros_like(values[path][...]) for path in site.paths) for site in sites}
-    (rest, state, traces, changes), ys = _in_chunks(body, (rest, state, traces, zeros), inputs, count, chunk or count)
+    (rest, state, last, changes), ys = _in_chunks(body, (rest, state, start, zeros), inputs, count, chunk)
     nnx.update(net, rest)
-    return Learned(ys, _updates(params, sites, changes), state, traces)
+    return Learned(ys, _updates(params, sites, changes), state, last)
 
 
 def labels(net: Network, rules: Rules) -> Any:
@@ -140,8 +142,9 @@ class _Inputs(NamedTuple):
         return _Inputs(cut(self.xs), None, rewards) if self.steps is None else _Inputs(self.xs, length, rewards)
 
 
-def _in_chunks(body: Any, carry: Any, inputs: _Inputs, steps: int, chunk: int) -> tuple[Any, Array]:
+def _in_chunks(body: Any, carry: Any, inputs: _Inputs, steps: int, chunk: int | None) -> tuple[Any, Array]:
     """Scans chunks of time; a shorter last chunk follows on its own."""
+    chunk = steps if chunk is None else chunk
     if chunk < 1:
         raise ValueError(f"`chunk` must be an integer >= 1, or None for all {steps} steps, got {chunk}")
     if chunk >= steps:
@@ -158,7 +161,7 @@ def _in_chunks(body: Any, carry: Any, inputs: _Inputs, steps: int, chunk: int) -
 
 def _rewards(sites: tuple[Site, ...], rewards: ArrayLike | None, steps: int, batch: int) -> Array | None:
     """Rewards `[T, N]`, where a rule takes them."""
-    takers = [site.name for site in sites for rule in site.rules if isinstance(rule, MSTDP)]
+    takers = [site.name for site in sites for rule in site.rules if isinstance(rule, RewardRule)]
     if (rewards is None) == bool(takers):
         rule = f"the rule of layer {takers[0]} takes them" if takers else "no rule takes them: attach MSTDP or MSTDPET"
         raise ValueError(f"`rewards` must {'' if takers else 'not '}be given, because {rule}")

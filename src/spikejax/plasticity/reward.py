@@ -1,6 +1,6 @@
 """STDP that waits for a reward: at once, or through an eligibility trace."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,9 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
-from spikejax.plasticity.synapse import Synapse
+from spikejax.plasticity.synapse import Synapse, synapse_of
 from spikejax.pytree import check
-from spikejax.typing import Array, Shape
+from spikejax.typing import Array, Shape, State
 
 
 class RewardState(NamedTuple):
@@ -44,7 +44,45 @@ class EligibilityState(NamedTuple):
     eligibility: Array
 
 
-class MSTDP(TraceRule):
+class RewardRule(TraceRule):
+    """Base of the rules that a reward drives; its fields and traces are those of `MSTDP`."""
+
+    tau_pre: float | Array = 20.0
+    tau_post: float | Array = 20.0
+    nearest: bool = False
+
+    def validate(self) -> None:
+        """Raises ValueError unless the time constants are > 0."""
+        for name in ("tau_pre", "tau_post"):
+            check(name, getattr(self, name), lambda tau: tau > 0, "> 0", "in steps")
+
+    def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
+        """The next traces; the input's trace with the output, and the input with the output's trace."""
+        p = decay(state.pre, pre, jnp.exp(-1 / jnp.asarray(self.tau_pre)), self.nearest)
+        q = decay(state.post, post, jnp.exp(-1 / jnp.asarray(self.tau_post)), self.nearest)
+        return Traces(p, q), Pairs((p, post), (pre, q))
+
+    def pairs_before(self, state: Any, pre: Array, post: Array) -> tuple[Traces, Pairs, Pairs]:
+        """The last traces, what was multiplied one step before each step `[T, N, *]`, and at the last one."""
+        check_traces(state, pre, post)
+        traces, pairs = self.pairs_over_time(Traces(state.pre, state.post), pre, post)
+        earlier = jax.tree.map(lambda first, later: jnp.concatenate((first[None], later[:-1])), state.pairs, pairs)
+        return traces, earlier, jax.tree.map(lambda a: a[-1], pairs)
+
+    def step(
+        self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array, reward: Array | float = 0.0
+    ) -> tuple[State, Array]:
+        """One step in time: `pre`, `post` `[N, *]`, `reward` `[N]` or one for all samples."""
+        return self.steps(state, layer, pre[None], post[None], jnp.asarray(reward)[None])
+
+    def steps(
+        self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array, rewards: Array | float = 0.0
+    ) -> tuple[State, Array]:
+        """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `steps(self, state, layer, pre, post, rewards)`")
+
+
+class MSTDP(RewardRule):
     """STDP whose changes a reward allows, scales, or turns round: no reward, no change.
 
         p[t] = exp(-1/tau_pre) p[t-1] + pre[t]        q[t] = exp(-1/tau_post) q[t-1] + post[t]
@@ -71,32 +109,10 @@ class MSTDP(TraceRule):
     SpikingJelly: `MSTDPLearner`, for dense layers one step at a time.
     """
 
-    tau_pre: float | Array = 20.0
-    tau_post: float | Array = 20.0
-    nearest: bool = False
-
-    def validate(self) -> None:
-        """Raises ValueError unless the time constants are > 0."""
-        for name in ("tau_pre", "tau_post"):
-            check(name, getattr(self, name), lambda tau: tau > 0, "> 0", "in steps")
-
     def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
         """As `TraceRule.init_state`, with nothing for the first reward to meet."""
-        traces = super().init_state(layer, shape, dtype)
-        return RewardState(*traces, jax.tree.map(jnp.zeros_like, Pairs(tuple(traces), tuple(traces))))
-
-    def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
-        """The next traces; the input's trace with the output, and the input with the output's trace."""
-        p = decay(state.pre, pre, jnp.exp(-1 / jnp.asarray(self.tau_pre)), self.nearest)
-        q = decay(state.post, post, jnp.exp(-1 / jnp.asarray(self.tau_post)), self.nearest)
-        return Traces(p, q), Pairs((p, post), (pre, q))
-
-    def step(
-        self, state: RewardState, layer: nnx.Module | Synapse, pre: Array, post: Array, reward: Array | float = 0.0
-    ) -> tuple[RewardState, Array]:
-        """One step in time; `reward` `[N]`, or one for all samples, meets what the step before did."""
-        state, change = self.steps(state, layer, pre[None], post[None], jnp.asarray(reward)[None])
-        return state, change
+        traces: Traces = super().init_state(layer, shape, dtype)
+        return RewardState(traces.pre, traces.post, _nothing(traces))
 
     def steps(
         self, state: RewardState, layer: nnx.Module | Synapse, pre: Array, post: Array, rewards: Array | float = 0.0
@@ -106,17 +122,8 @@ class MSTDP(TraceRule):
         met = earlier.weighted(each_sample(rewards, *pre.shape[:2]))
         return RewardState(*traces, last), self.change(layer, met.as_batch())
 
-    def pairs_before(
-        self, state: RewardState | EligibilityState, pre: Array, post: Array
-    ) -> tuple[Traces, Pairs, Pairs]:
-        """The last traces, what was multiplied one step before each step `[T, N, *]`, and at the last one."""
-        check_traces(state, pre, post)
-        traces, pairs = self.pairs_over_time(Traces(state.pre, state.post), pre, post)
-        earlier = jax.tree.map(lambda first, later: jnp.concatenate((first[None], later[:-1])), state.pairs, pairs)
-        return traces, earlier, jax.tree.map(lambda a: a[-1], pairs)
 
-
-class MSTDPET(MSTDP):
+class MSTDPET(RewardRule):
     """`MSTDP` that remembers: the reward meets a decaying trace of what all earlier steps did.
 
         z as in MSTDP
@@ -153,10 +160,11 @@ class MSTDPET(MSTDP):
 
     def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> EligibilityState:
         """As `MSTDP.init_state`, with no eligibility."""
-        state = super().init_state(layer, shape, dtype)
-        each = jax.vmap(lambda pairs: self.change(layer, pairs.as_batch()), in_axes=1)
-        eligibility = jax.eval_shape(each, jax.tree.map(lambda a: a[None, :, None], state.pairs))
-        return EligibilityState(*state, jnp.zeros(eligibility.shape, eligibility.dtype))
+        traces: Traces = super().init_state(layer, shape, dtype)
+        weight = synapse_of(layer).weight
+        return EligibilityState(
+            traces.pre, traces.post, _nothing(traces), jnp.zeros((shape[0], *weight.shape), weight.dtype)
+        )
 
     def steps(
         self,
@@ -185,6 +193,11 @@ class MSTDPET(MSTDP):
         each = jax.vmap(lambda pairs: self.change(layer, pairs), in_axes=1)
         eligibility = kept**steps * state.eligibility + each(jax.tree.map(lambda a: a[:, :, None], faded))
         return EligibilityState(*traces, last, eligibility), change
+
+
+def _nothing(traces: Traces) -> Pairs:
+    """The pairs of no spikes, of the shape of these traces."""
+    return jax.tree.map(jnp.zeros_like, Pairs((traces.pre, traces.post), (traces.pre, traces.post)))
 
 
 def each_sample(rewards: Array | float, steps: int, batch: int) -> Array:

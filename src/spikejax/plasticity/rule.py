@@ -182,7 +182,8 @@ def check_time_constant(name: str, value: float | Array) -> None:
 def decay(trace: Array, spikes: Array, kept: float | Array, nearest: bool) -> Array:
     """The next trace: what is `kept` of it and the spikes, or the nearest spike alone."""
     old = trace * kept
-    return jnp.where(spikes > 0, spikes, old) if nearest else old + spikes
+    new = jnp.where(spikes > 0, spikes, old) if nearest else old + spikes
+    return new.astype(trace.dtype)
 
 
 def _strength(function: WeightFunction, weight: Array) -> float | Array:

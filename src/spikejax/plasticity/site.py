@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.nn import CellModule, Recurrent
-from spikejax.plasticity.reward import MSTDP
+from spikejax.plasticity.reward import RewardRule
 from spikejax.plasticity.rule import Rule
 from spikejax.plasticity.synapse import LINEAR, synapse_of
-from spikejax.typing import Array, Cell, State
+from spikejax.typing import Array, Cell, Network, State
 
 Path = tuple[Any, ...]
 
@@ -62,8 +61,10 @@ class Site:
         pre, post = self.input(records, state), records[self.post]
         after, changes = [], []
         for rule, old in zip(self.rules, traces, strict=True):
-            extra = (rewards,) if isinstance(rule, MSTDP) else ()
-            new, change = rule.steps(old, self.layer, pre, post, *extra)
+            if isinstance(rule, RewardRule) and rewards is not None:
+                new, change = rule.steps(old, self.layer, pre, post, rewards)
+            else:
+                new, change = rule.steps(old, self.layer, pre, post)
             after.append(new)
             changes.append(change)
         return tuple(after), tuple(changes)
@@ -89,36 +90,57 @@ def sites_of(net: Any, rules: Mapping[str, Rule | Sequence[Rule]]) -> tuple[Site
     return tuple(sites)
 
 
+class _Place(NamedTuple):
+    """A layer of a network.
+
+    Attributes:
+        node: the layer.
+        path: where it stands in the module.
+        indices: where the state of its cell, or of the cell around it, stands in that of the network.
+        driven: what gets its output: the next layer, or the `Recurrent` that it is the feedback of; None at the end.
+    """
+
+    node: Any
+    path: Path
+    indices: tuple[int, ...]
+    driven: Any
+
+    def below(self, part: str) -> "_Place | None":
+        """The layer called `part` in this one, if there is one."""
+        layers = getattr(self.node, "layers", ())
+        if part.isdigit() and int(part) < len(layers):
+            i = int(part)
+            driven = layers[i + 1] if i + 1 < len(layers) else None
+            return _Place(layers[i], (*self.path, "layers", i), (*self.indices, i), driven)
+        if isinstance(self.node, Recurrent) and part == "feedback":
+            return _Place(self.node.feedback, (*self.path, part), self.indices, self.node)
+        return None
+
+
 def _site(net: nnx.Module, name: str, rules: tuple[Rule, ...], params: set[Path]) -> Site:
-    node, path, indices, before = net, (), (), None
-    for part in name.split("."):
-        layers = getattr(node, "layers", None)
-        if layers is not None and part.isdigit() and int(part) < len(layers):
-            before, node, path = (node, int(part)), layers[int(part)], (*path, "layers", int(part))
-            indices = (*indices, int(part))
-        elif isinstance(node, Recurrent) and part == "feedback":
-            before, node, path = (node, None), node.feedback, (*path, part)
-        else:
-            known = ", ".join(_names(net))
-            raise ValueError(f"`rules` names {name!r}, which is no layer that can learn: choose from {known}")
+    place: _Place | None = _Place(net, (), (), None)
+    parts = name.split(".")
+    for part in parts:
+        place = place and place.below(part)
+    if place is None:
+        known = ", ".join(_names(net))
+        raise ValueError(f"`rules` names {name!r}, which is no layer that can learn: choose from {known}")
+    node, path, indices, driven = place
     title = f"layer {name} ({type(node).__name__})"
     if isinstance(node, Cell):
-        module = (*path, "module") if isinstance(node, Recurrent) else path
-        return _checked(Site(name, rules, node, _paths(rules, module), f"{name}.input", f"{name}.spikes"), params)
-    layer = synapse_of(node, title)
-    container, index = before or (None, None)
-    if index is None:
-        base = name.rpartition(".")[0]
-        spikes = f"{base}.spikes" if base else "spikes"
-        return _checked(Site(name, rules, layer, _paths(rules, path), spikes, spikes, indices), params)
-    following = container.layers[index + 1] if index + 1 < len(container.layers) else None
-    if not isinstance(following, CellModule | Recurrent):
-        kind = "nothing" if following is None else type(following).__name__
+        path = path if isinstance(node, CellModule) else (*path, "module")
+        return _checked(Site(name, rules, node, _paths(rules, path), f"{name}.input", f"{name}.spikes"), params)
+    layer, paths = synapse_of(node, title), _paths(rules, path)
+    if parts[-1] == "feedback":
+        spikes = ".".join((*parts[:-1], "spikes"))
+        return _checked(Site(name, rules, layer, paths, spikes, spikes, indices), params)
+    if not isinstance(driven, Cell) or isinstance(driven, Network):
+        kind = "nothing" if driven is None else type(driven).__name__
         raise ValueError(
             f"{title} must be followed by the cell that it drives, got {kind}: a rule needs the spikes of both sides"
         )
-    post = ".".join((*name.split(".")[:-1], str(index + 1), "spikes"))
-    return _checked(Site(name, rules, layer, _paths(rules, path), f"{name}.input", post), params)
+    post = ".".join((*parts[:-1], str(indices[-1] + 1), "spikes"))
+    return _checked(Site(name, rules, layer, paths, f"{name}.input", post), params)
 
 
 def _paths(rules: tuple[Rule, ...], path: Path) -> tuple[Path, ...]:
@@ -141,7 +163,7 @@ def _names(net: nnx.Module) -> list[str]:
     """The layers that rules can be attached to."""
     found = []
     for path, module in nnx.iter_modules(net):
-        if isinstance(module, LINEAR + (CellModule,)):
+        if isinstance(module, (*LINEAR, CellModule)):
             found.append(".".join(str(part) for part in path if part not in ("layers", "module")))
     return sorted(set(found))
 
