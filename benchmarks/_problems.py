@@ -22,9 +22,9 @@ def currents(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     return x + np.float32(problem.get("mean", 0.8)), g
 
 
-def spikes(problem: Problem) -> np.ndarray:
-    """Input spikes of the problem's `shape` [T, N, *]."""
-    return (np.random.default_rng(1).random(problem["shape"], np.float32) < SHARE).astype(np.float32)
+def spikes(problem: Problem, seed: int = 1) -> np.ndarray:
+    """Spikes of the problem's `shape` [T, N, *]."""
+    return (np.random.default_rng(seed).random(problem["shape"], np.float32) < SHARE).astype(np.float32)
 
 
 def image(problem: Problem) -> np.ndarray:

@@ -19,6 +19,14 @@ PRINTS = {
         r"membrane 0\.5553 0\.0000 0\.4529 0\.4618  spikes \[0 1 0 0\]",
         r"root of the mean squared error of the firing rates: 0\.179 before, 0\.1[0-6]\d after training",
     ],
+    "delayed_reward": [
+        r"reward after  1 steps, MSTDP  : right choices \d\d%, at last (9\d|100)%",
+        r"reward after  1 steps, MSTDPET: right choices \d\d%, at last (9\d|100)%",
+        r"reward after 10 steps, MSTDP  : right choices \d\d%, at last [67]\d%",
+        r"reward after 10 steps, MSTDPET: right choices \d\d%, at last (9\d|100)%",
+        r"reward after 30 steps, MSTDP  : right choices \d\d%, at last [67]\d%",
+        r"reward after 30 steps, MSTDPET: right choices \d\d%, at last (9\d|100)%",
+    ],
     "firing_rate": [
         r"largest difference between rate and clipped ReLU: 0\.03\d\d, 1 / T = 0\.0312",
         r"picture: runs/firing-rate/firing_rate\.png",
@@ -59,7 +67,20 @@ PRINTS = {
         r"32 IF neurons: \d+ spikes; 32 fire every ceil\(1 / current\) steps",
         r"pictures: if_membranes.png, if_spikes.png, one_lif.png",
     ],
+    "stdp_and_gradient": [r"epoch [1-5]: first layer by STDP, read-out by gradient: test accuracy \d\d\.\d\d%"] * 5,
+    "stdp_traces": [
+        r"one synapse: 12 spikes in, 4 out, weight 0\.4 to 0\.3996",
+        r"two inputs, STDP: weights 0\.70, 0\.20 to 0\.76, 0\.14",
+        r"two inputs, anti-STDP: weights 0\.70, 0\.20 to 0\.64, 0\.26",
+        r"given spikes alone: change 1\.41, -1\.41",
+        r"picture: runs/stdp-traces/stdp_traces\.png",
+    ],
     "train_digits": [r"epoch  1  loss 0\.\d{4}  test accuracy \d\d\.\d\d%"],
+    "unsupervised_mnist": [
+        r"50 neurons, 1 pass\(es\) without labels in \d\.\d minutes",
+        r"test accuracy [67]\d\.\d\d%",
+        r"picture: runs/unsupervised-mnist/receptive_fields\.png",
+    ],
 }
 
 

@@ -135,12 +135,12 @@ def test_gradients_and_rules_in_one_step():
     net = network()
     rules = {"0": STDP(), "4.1": ThresholdHomeostasis()}
     kinds = labels(net, rules)
-    assert [path for path, v in nnx.to_flat_state(kinds) if v.get_value() == "plastic"] == [
-        ("layers", 0, "kernel"),
-        ("layers", 4, "layers", 1, "module", "v_threshold"),
-    ]
+    assert {path: v.get_value() for path, v in nnx.to_flat_state(kinds) if v.get_value() != "gradient"} == {
+        ("layers", 0, "kernel"): "0",
+        ("layers", 4, "layers", 1, "module", "v_threshold"): "4.1",
+    }
     plastic = optax.chain(optax.sgd(0.1), keep_within(-0.5, 0.5))
-    optimizer = optax.partition({"plastic": plastic, "gradient": optax.adam(1e-2)}, kinds)
+    optimizer = optax.partition({"0": plastic, "4.1": plastic, "gradient": optax.adam(1e-2)}, kinds)
     graph, params = nnx.split(net, nnx.Param)
 
     @jax.jit

@@ -18,8 +18,8 @@ from spikejax.typing import Array, Network, State
 Rules = Mapping[str, Rule | Sequence[Rule]]
 """Rules by the layers they are attached to: "0", "2.1", "1.feedback"; many rules of one layer add up."""
 
-PLASTIC, GRADIENT = "plastic", "gradient"
-"""The labels of parameters that rules change, and of all others."""
+GRADIENT = "gradient"
+"""The label of parameters that no rule changes."""
 
 
 class Learned(NamedTuple):
@@ -105,27 +105,28 @@ def learn(
 
 
 def labels(net: Network, rules: Rules) -> Any:
-    """For every parameter of `net`, "plastic" where one of `rules` changes it, else "gradient"; for `optax.partition`.
+    """For every parameter of `net`, the layer whose rules change it, as named in `rules`, else "gradient".
+
+    For `optax.partition`: `optax.partition({"0": optax.sgd(0.1), "gradient": optax.adam(1e-3)}, labels(net, rules))`.
 
     Args:
         net: a network of layers.
         rules: as in `learn`.
     """
-    params = nnx.state(net, nnx.Param)
-    plastic = {path for site in sites_of(net, rules) for path in site.paths}
-    flat = [(path, v.replace(PLASTIC if path in plastic else GRADIENT)) for path, v in nnx.to_flat_state(params)]
-    return nnx.from_flat_state(flat)
+    plastic = {path: site.name for site in sites_of(net, rules) for path in site.paths}
+    flat = nnx.to_flat_state(nnx.state(net, nnx.Param))
+    return nnx.from_flat_state([(path, variable.replace(plastic.get(path, GRADIENT))) for path, variable in flat])
 
 
 def mix(labels: Any, updates: Any, grads: Any) -> Any:
-    """The `updates` of `learn` where `labels` say "plastic", and `grads` elsewhere: one tree for one optimizer.
+    """The `updates` of `learn` where `labels` name a layer with rules, and `grads` elsewhere: one tree for an optimizer.
 
     Args:
         labels: from `labels`.
         updates: `Learned.updates`.
-        grads: from `nnx.grad`; those of plastic parameters are not used.
+        grads: from `nnx.grad`; those of parameters with rules are not used.
     """
-    return jax.tree.map(lambda label, update, grad: update if label == PLASTIC else grad, labels, updates, grads)
+    return jax.tree.map(lambda label, update, grad: grad if label == GRADIENT else update, labels, updates, grads)
 
 
 class _Inputs(NamedTuple):
