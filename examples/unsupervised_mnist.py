@@ -1,4 +1,4 @@
-"""Handwritten digits learnt without labels: neurons that compete, STDP, and a threshold that keeps everyone in the game.
+"""Handwritten digits learnt without labels: neurons that compete, STDP, and thresholds that keep everyone in the game.
 
 Shows the network of Diehl and Cook (2015) in its functional form. Each image comes as Poisson spikes; of the neurons at
 most one fires at a step and resets the others; STDP draws the winner's weights towards the pixels that were on, and the

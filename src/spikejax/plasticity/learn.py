@@ -119,7 +119,7 @@ def labels(net: Network, rules: Rules) -> Any:
 
 
 def mix(labels: Any, updates: Any, grads: Any) -> Any:
-    """The `updates` of `learn` where `labels` name a layer with rules, and `grads` elsewhere: one tree for an optimizer.
+    """The `updates` of `learn` where `labels` name a layer with rules, `grads` elsewhere: one tree for an optimizer.
 
     Args:
         labels: from `labels`.
