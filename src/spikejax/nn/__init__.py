@@ -3,6 +3,7 @@
 from spikejax.nn.adapter import CellModule, Container
 from spikejax.nn.competition import WinnerTakeAll
 from spikejax.nn.delay import Delay
+from spikejax.nn.graph import Graph
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.recurrent import Recurrent
 from spikejax.nn.sequential import Sequential
@@ -14,6 +15,7 @@ __all__ = [
     "Container",
     "Delay",
     "Flatten",
+    "Graph",
     "MaxPool",
     "Recurrent",
     "Scale",

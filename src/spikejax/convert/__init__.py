@@ -1,0 +1,7 @@
+"""Trained networks of rectifiers as spiking networks."""
+
+from spikejax.convert.convert import convert, measure
+from spikejax.convert.neurons import RateIF, SignedIF, SignedState
+from spikejax.convert.ranges import Range, Ranges
+
+__all__ = ["Range", "Ranges", "RateIF", "SignedIF", "SignedState", "convert", "measure"]

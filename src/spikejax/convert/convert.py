@@ -1,0 +1,196 @@
+"""Trained networks as spiking ones: every rectifier becomes a neuron that fires at its rate."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import ArrayLike
+
+from spikejax import nn
+from spikejax.cells import IF
+from spikejax.convert.neurons import RateIF
+from spikejax.convert.ranges import Ranges, measure_nodes
+from spikejax.convert.trace import Activation, Function, Node, Synapse, trace
+from spikejax.typing import Array, Cell
+
+
+def measure(
+    ann: Callable[[Array], Array],
+    calibration: ArrayLike,
+    mode: str | float = "max",
+    *,
+    momentum: float | None = None,
+    batch_size: int = 100,
+) -> Ranges:
+    """Measures the activations of a network over data, and chooses the scale of each; prints as a table.
+
+    Args:
+        ann: a trained network, a function of one batch `[N, *]`; modules are taken in inference mode.
+        calibration: samples `[n, *]`, as they go into the network.
+        mode: what the highest firing rate stands for: "max", the largest activation; a percentile such as "99.9%"; or
+            a number in (0, 1], that share of the largest.
+        momentum: None measures over all samples, percentiles to within 1/4096 of the largest value; a number averages
+            over the batches instead, s + momentum (new - s), which depends on their order.
+        batch_size: samples that go through at once.
+
+    Raises:
+        ValueError: `mode` is none of these, or the network has an operation without a form in spikes, named with the
+            line where it stands.
+
+    Source: "max": Diehl et al., "Fast-classifying, high-accuracy spiking deep networks through weight and threshold
+    balancing", 2015; percentiles: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient
+    event-driven networks for image classification", 2017, section 2.2.
+
+    SpikingJelly: `VoltageHook`, always by momentum, 0.1.
+    """
+    data = np.asarray(calibration)
+    if data.ndim < 2 or not len(data):
+        raise ValueError(f"`calibration` must be samples [n, *], at least one, got shape {data.shape}")
+    nodes = trace(_inference(ann), data.shape[1:], data.dtype)
+    return measure_nodes(nodes, data, mode, momentum, batch_size)
+
+
+def convert(
+    ann: Callable[[Array], Array],
+    calibration: ArrayLike | Ranges,
+    mode: str | float = "max",
+    *,
+    sample_shape: tuple[int, ...] | None = None,
+    neuron: Cell | None = None,
+    fold: bool = True,
+    momentum: float | None = None,
+) -> nn.Sequential | nn.Graph:
+    """Makes a spiking network of a trained one: its rates converge to the activations as 1 / T.
+
+        y = scale IF(W x / scale)        soft reset; W and the bias with BatchNorm folded in
+
+    The program of the network is traced, so it may be written in any way: nested modules, functions, residual
+    connections. A chain of layers becomes a `Sequential`, which the exporters take, any other a `Graph`. Show it an
+    image at every step, as `sx.run(net, images, steps=50)`, and add up the outputs.
+
+    Args:
+        ann: a trained network, a function of one batch `[N, *]`; modules are taken in inference mode.
+        calibration: samples `[n, *]`, or what `measure` gave.
+        mode: as for `measure`; not needed with its result.
+        sample_shape: shape of one sample, needed where `calibration` are ranges.
+        neuron: the neuron, which fires at threshold 1 with soft reset, such as `RateIF(v_init=0.5)`, `RateIF(burst=4)`
+            or `SignedIF()`; None takes `sx.IF(v_reset=None)`, and `RateIF(v_init=0.5)` for quantised activations.
+        fold: True puts the scales into the weights wherever they can go, False before and after each neuron.
+        momentum: as for `measure`.
+
+    Raises:
+        ValueError: the network has an operation without a form in spikes, or the ranges are of another network.
+
+    Source: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient event-driven networks for
+    image classification", 2017, eqs. 3-8.
+
+    SpikingJelly: `ann2snn.Converter`, which always keeps the scales apart.
+    """
+    if isinstance(calibration, Ranges):
+        if sample_shape is None:
+            raise ValueError("`sample_shape` must be given with ranges: the shape of one sample, without the batch")
+        nodes, ranges = trace(_inference(ann), sample_shape), calibration
+    else:
+        data = np.asarray(calibration)
+        ranges = measure(ann, data, mode, momentum=momentum)
+        nodes = trace(_inference(ann), data.shape[1:], data.dtype)
+    scales = {int(r.name): r.scale for r in ranges.layers}
+    if set(scales) != {i for i, node in enumerate(nodes) if isinstance(node, Activation)}:
+        raise ValueError("`calibration` holds the ranges of another network: measure this one")
+    return _Builder(nodes, scales, neuron, fold).network()
+
+
+def _inference(ann: Any) -> Any:
+    """The network without dropout, and with the statistics that BatchNorm has gathered."""
+    return nnx.view(ann, deterministic=True, use_running_average=True) if isinstance(ann, nnx.Module) else ann
+
+
+class _Builder:
+    """Layers and their wiring, made of nodes.
+
+    A value may be owed a factor: what stands there times the factor is the activation. It goes through operations that
+    only move values, into the weights of the next synapse; where it cannot go it is paid by a layer of its own.
+    """
+
+    def __init__(
+        self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool
+    ) -> None:
+        self.nodes, self.scales, self.neuron, self.fold = nodes, scales, neuron, fold
+        self.users = [sum(i in node.inputs for node in nodes if node) for i in range(len(nodes))]
+        self.layers: list[Any] = []
+        self.inputs: list[tuple[int, ...]] = []
+        self.place, self.owed = {0: 0}, {0: 1.0}
+
+    def network(self) -> nn.Sequential | nn.Graph:
+        """The whole network."""
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Activation):
+                self.neurons(index, node)
+            elif isinstance(node, Synapse):
+                self.synapse(index, node)
+            elif isinstance(node, Function):
+                self.function(index, node)
+        last = len(self.nodes) - 1
+        self.paid(last)
+        if all(sources == (i,) for i, sources in enumerate(self.inputs)):
+            return nn.Sequential(*self.layers)
+        return nn.Graph(self.layers, self.inputs)
+
+    def add(self, layer: Any, *sources: int) -> int:
+        """A layer after those at these places; returns its own."""
+        self.layers.append(layer)
+        self.inputs.append(sources)
+        return len(self.layers)
+
+    def paid(self, index: int) -> int:
+        """The place of a value that is owed nothing."""
+        if self.owed[index] != 1.0:
+            self.place[index] = self.add(nn.Scale(self.owed[index]), self.place[index])
+            self.owed[index] = 1.0
+        return self.place[index]
+
+    def neurons(self, index: int, node: Activation) -> None:
+        """x / scale, the neurons, and a factor owed for what comes out."""
+        (source,), scale = node.inputs, self.scales[index]
+        factor, before = self.owed[source] / scale, self.nodes[source]
+        place = self.place[source]
+        if self.fold and isinstance(before, Synapse) and self.users[source] == 1:
+            layer = self.layers[place - 1]
+            layer.kernel[...], layer.bias[...] = layer.kernel[...] * factor, layer.bias[...] * factor
+        else:
+            place = self.add(nn.Scale(factor), place)
+        usual = RateIF(v_init=0.5) if node.levels else IF(v_reset=None)
+        self.place[index], self.owed[index] = self.add(self.neuron or usual, place), scale
+        if not self.fold:
+            self.paid(index)
+
+    def synapse(self, index: int, node: Synapse) -> None:
+        """A dense layer or convolution, with the factor of its input in the weights."""
+        (source,) = node.inputs
+        factor = self.owed[source]
+        self.place[index] = self.add(_layer(replace(node, kernel=node.kernel * factor)), self.place[source])
+        self.owed[index] = 1.0
+
+    def function(self, index: int, node: Function) -> None:
+        """An operation as it is; pooling and flattening as layers."""
+        owed = {self.owed[i] for i in node.inputs}
+        passes = len(owed) == 1 and (node.moves or len(node.inputs) > 1)
+        places = [self.place[i] if passes else self.paid(i) for i in node.inputs]
+        self.place[index] = self.add(node.layer or node.call, *places)
+        self.owed[index] = owed.pop() if passes else 1.0
+
+
+def _layer(node: Synapse) -> nnx.Linear | nnx.Conv:
+    """The layer of a synapse."""
+    *window, inputs, outputs = node.kernel.shape
+    rngs = nnx.Rngs(0)
+    if node.options is None:
+        layer = nnx.Linear(inputs, outputs, rngs=rngs)
+    else:
+        groups = node.options["feature_group_count"]
+        layer = nnx.Conv(inputs * groups, outputs, tuple(window), **node.options, rngs=rngs)
+    layer.kernel[...], layer.bias[...] = jnp.asarray(node.kernel), jnp.asarray(node.bias)  # pyright: ignore[reportOptionalSubscript]
+    return layer

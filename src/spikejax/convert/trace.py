@@ -1,0 +1,290 @@
+"""What a trained network computes, found by tracing it: linear maps, activations, and how they are wired."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.extend import source_info_util
+from jax.extend.core import ClosedJaxpr, Literal, Var
+
+from spikejax.nn import AvgPool, Flatten, SumPool
+from spikejax.typing import Array, Shape
+
+__all__ = ["Activation", "Function", "Node", "Synapse", "trace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A computation on what other nodes give.
+
+    Attributes:
+        inputs: indices of the nodes that it takes; 0 is the input of the network.
+        shape: shape of what it gives for one sample.
+        where: the line of the program that it comes from.
+    """
+
+    inputs: tuple[int, ...]
+    shape: Shape
+    where: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synapse(Node):
+    """y = W x + b: a dense layer or a convolution, channels last.
+
+    Attributes:
+        kernel: `[in, out]`, or `[*window, in / groups, out]`.
+        bias: `[out]`.
+        options: of a convolution, as `nnx.Conv` takes them; None for a dense layer.
+    """
+
+    kernel: Array
+    bias: Array
+    options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function(Node):
+    """A linear function without bias of its inputs, or the addition of a constant: what is left as it is.
+
+    Attributes:
+        name: the operation.
+        call: the function of batches `[N, *]`.
+        moves: whether it only moves or averages values, so that a factor may go through it.
+        layer: the layer of `spikejax.nn` that does the same, if there is one.
+    """
+
+    name: str
+    call: Callable[..., Array] = field(repr=False)
+    moves: bool = False
+    layer: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation(Node):
+    """y = min(max(x, 0), limit), or in steps of a learnt scale; what becomes neurons.
+
+    Attributes:
+        limit: its largest value; None for the rectifier.
+        levels: number of steps of a quantised one; 0 for a continuous one.
+    """
+
+    limit: float | None = None
+    levels: int = 0
+
+
+ELEMENTWISE = {"add", "sub", "mul", "div", "neg", "add_any", "convert_element_type", "copy", "stop_gradient"}
+MOVES = {"reshape", "transpose", "squeeze", "broadcast_in_dim", "slice", "rev", "expand_dims", "copy"}
+"""Operations that move values, or drop some."""
+LINEAR = MOVES | ELEMENTWISE | {"reduce_sum", "reduce_window_sum", "concatenate", "pad", "dot_general", "gather",
+                                "conv_general_dilated", "cumsum", "dynamic_slice", "select_n"}
+"""Operations that are linear in each of their inputs where the others are known, or in all of them together."""
+TOGETHER = {"add", "sub", "add_any", "concatenate"}
+"""Operations that are linear in several unknown inputs together."""
+
+
+def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32) -> list[Node | None]:
+    """The nodes of `ann`, in order; the first, None, stands for the input, the last gives the output.
+
+    What does not depend on the input is computed at once; factors and constants a channel go into the weights before
+    them, so that nothing is left of BatchNorm.
+
+    Args:
+        ann: a network in inference mode, a function of one batch `[N, *]`.
+        shape: shape of one sample.
+        dtype: dtype of the input.
+
+    Raises:
+        ValueError: an operation is neither linear nor a rectifier; names it and the line where it stands.
+    """
+    closed = jax.make_jaxpr(ann)(jax.ShapeDtypeStruct((1, *shape), dtype))
+    if len(closed.jaxpr.outvars) != 1:
+        raise ValueError(f"`ann` must give one array, got {len(closed.jaxpr.outvars)}")
+    tracer = _Tracer()
+    (out,) = tracer.inline(closed, [_Unknown(0)])
+    if not isinstance(out, _Unknown):
+        raise ValueError("`ann` must depend on its input: its output is a constant")
+    return _needed(tracer.nodes, out.node)
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """The value of a node, not known before the input is."""
+
+    node: int
+
+
+class _Tracer:
+    """Collects nodes while it goes through a program, a value being an array where it is known."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node | None] = [None]
+
+    def inline(self, closed: ClosedJaxpr, values: Sequence[Any]) -> list[Any]:
+        """What the program gives for `values`."""
+        known: dict[Var, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        known |= dict(zip(closed.jaxpr.invars, values, strict=True))
+        read = lambda v: v.val if isinstance(v, Literal) else known[v]  # noqa: E731
+        for eqn in closed.jaxpr.eqns:
+            given = [read(v) for v in eqn.invars]
+            known |= dict(zip(eqn.outvars, self.equation(eqn, given), strict=True))
+        return [read(v) for v in closed.jaxpr.outvars]
+
+    def equation(self, eqn: Any, given: list[Any]) -> list[Any]:
+        """What one operation gives."""
+        name = eqn.primitive.name
+        if not any(isinstance(value, _Unknown) for value in given):
+            out = eqn.primitive.bind(*given, **eqn.params)
+            return list(out) if eqn.primitive.multiple_results else [out]
+        where = source_info_util.summarize(eqn.source_info)
+        found = self.activation(eqn, given, where)
+        if found is not None:
+            return [found]
+        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr", eqn.params.get("fun_jaxpr")))
+        if inner is not None and name not in ("scan", "while", "cond"):
+            closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+            return self.inline(closed, given)
+        unknown = [value.node for value in given if isinstance(value, _Unknown)]
+        if name not in LINEAR or (len(unknown) > 1 and name not in TOGETHER) or _divides(name, given):
+            raise ValueError(
+                f"`{name}` in {where} is neither linear nor a rectifier, and has no form in spikes: use ReLU or ReLU6, "
+                f"average instead of max pooling, and no softmax before the output"
+            )
+        return [self.linear(eqn, given, unknown, where)]
+
+    def activation(self, eqn: Any, given: list[Any], where: str) -> _Unknown | None:
+        """The node of an activation, where the operation is one."""
+        name, label = eqn.primitive.name, str(eqn.params.get("name", ""))
+        shape = eqn.outvars[0].aval.shape[1:]
+        if name == "custom_jvp_call" and label == "qcfs":
+            x, scale, levels = given
+            return self.add(
+                Activation(inputs=(x.node,), shape=shape, where=where, limit=float(scale), levels=int(levels))
+            )
+        if name == "max" and isinstance(given[0], _Unknown) and not isinstance(given[1], _Unknown):
+            if not np.any(given[1]):
+                return self.add(Activation(inputs=(given[0].node,), shape=shape, where=where))
+        if name == "min" and isinstance(given[0], _Unknown) and np.ndim(given[1]) == 0:
+            before = self.nodes[given[0].node]
+            if isinstance(before, Activation) and before.limit is None:
+                return self.add(replace(before, limit=float(given[1])))
+        return None
+
+    def linear(self, eqn: Any, given: list[Any], unknown: list[int], where: str) -> _Unknown:
+        """The node of a linear operation, joined with the synapse before it where that can be."""
+        shape = eqn.outvars[0].aval.shape[1:]
+        synapse = _synapse(eqn, given)
+        if synapse is not None:
+            return self.add(Synapse(inputs=(unknown[0],), shape=shape, where=where, **synapse))
+        before = self.nodes[unknown[0]]
+        if len(unknown) == 1 and len(given) == 2 and isinstance(before, Synapse):
+            joined = _joined(before, eqn.primitive.name, given)
+            if joined is not None:
+                return self.add(joined)
+        name = eqn.primitive.name
+
+        def one(*xs: Array) -> Array:
+            rest = iter(xs)
+            arguments = [next(rest)[None] if isinstance(v, _Unknown) else v for v in given]
+            return eqn.primitive.bind(*arguments, **eqn.params)[0]
+
+        moves = name in MOVES or (name in ("mul", "div", "reduce_sum", "reduce_window_sum") and len(unknown) == 1)
+        layer, source = self.layer(eqn, given, shape), unknown
+        if isinstance(layer, AvgPool):
+            source = list(before.inputs)  # of the sum that the average is made of
+        return self.add(
+            Function(
+                inputs=tuple(source), shape=shape, where=where, name=name, call=layer or jax.vmap(one), moves=moves,
+                layer=layer,
+            )
+        )
+
+    def layer(self, eqn: Any, given: list[Any], shape: Shape) -> Any:
+        """The layer that an operation on one unknown value stands for, where there is one."""
+        name, params, first = eqn.primitive.name, eqn.params, given[0]
+        if name == "reshape" and len(shape) == 1:
+            return Flatten()
+        before = self.nodes[first.node] if isinstance(first, _Unknown) else None
+        if name in ("div", "mul") and isinstance(before, Function) and isinstance(before.layer, SumPool):
+            pool = before.layer
+            size = float(np.prod(pool.window))
+            if np.ndim(given[1]) == 0 and np.isclose(given[1], size if name == "div" else 1 / size):
+                return AvgPool(pool.window, pool.strides, pool.padding)
+        if name == "reduce_window_sum" and {*params["base_dilation"], *params["window_dilation"]} == {1}:
+            sizes = (params["window_dimensions"], params["window_strides"])
+            if all((size[0], size[-1]) == (1, 1) for size in sizes):
+                return SumPool(*(tuple(size[1:-1]) for size in sizes), tuple(map(tuple, params["padding"][1:-1])))
+        return None
+
+    def add(self, node: Node) -> _Unknown:
+        """Keeps a node."""
+        self.nodes.append(node)
+        return _Unknown(len(self.nodes) - 1)
+
+
+def _divides(name: str, given: list[Any]) -> bool:
+    """Whether something known is divided by something unknown."""
+    return name == "div" and isinstance(given[1], _Unknown)
+
+
+def _synapse(eqn: Any, given: list[Any]) -> dict[str, Any] | None:
+    """The kernel and options of a dense layer or convolution, channels last; None for every other operation."""
+    if len(given) != 2 or not isinstance(given[0], _Unknown) or isinstance(given[1], _Unknown):
+        return None
+    kernel, params = jnp.asarray(given[1]), eqn.params
+    if eqn.primitive.name == "dot_general":
+        rank = len(eqn.invars[0].aval.shape)
+        plain = params["dimension_numbers"] == (((rank - 1,), (0,)), ((), ())) and kernel.ndim == 2 and rank == 2
+        return {"kernel": kernel, "bias": jnp.zeros(kernel.shape[-1], kernel.dtype)} if plain else None
+    if eqn.primitive.name != "conv_general_dilated":
+        return None
+    n = kernel.ndim
+    last = (0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1))
+    numbers = params["dimension_numbers"]
+    if (numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec) != last or set(params["lhs_dilation"]) != {1}:
+        return None
+    options = {
+        "strides": params["window_strides"],
+        "padding": tuple(map(tuple, params["padding"])),
+        "kernel_dilation": params["rhs_dilation"],
+        "feature_group_count": params["feature_group_count"],
+    }
+    return {"kernel": kernel, "bias": jnp.zeros(kernel.shape[-1], kernel.dtype), "options": options}
+
+
+def _joined(before: Synapse, name: str, given: list[Any]) -> Synapse | None:
+    """The synapse with a factor or constant a channel after it; None where it is no such thing."""
+    first = isinstance(given[0], _Unknown)
+    other = jnp.asarray(given[1] if first else given[0])
+    if other.size not in (1, other.shape[-1] if other.ndim else 1) or (not first and name == "div"):
+        return None
+    values = other.reshape(-1)
+    if name in ("mul", "div"):
+        factor = 1 / values if name == "div" else values
+        return replace(before, kernel=before.kernel * factor, bias=before.bias * factor)
+    if name not in ("add", "sub", "add_any"):
+        return None
+    if name == "sub" and not first:
+        return replace(before, kernel=-before.kernel, bias=values - before.bias)
+    return replace(before, bias=before.bias - values if name == "sub" else before.bias + values)
+
+
+def _needed(nodes: list[Node | None], out: int) -> list[Node | None]:
+    """The nodes that the output needs, in the same order."""
+    needed = {0, out}
+    for index in range(out, 0, -1):
+        node = nodes[index]
+        if index in needed and node is not None:
+            needed |= set(node.inputs)
+    order = sorted(needed)
+    place = {old: new for new, old in enumerate(order)}
+    found: list[Node | None] = [None]
+    for old in order[1:]:
+        node = nodes[old]
+        if node is not None:
+            found.append(replace(node, inputs=tuple(place[i] for i in node.inputs)))
+    return found
