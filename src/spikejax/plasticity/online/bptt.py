@@ -1,0 +1,41 @@
+"""The reference: backpropagation through time."""
+
+from typing import Any
+
+import jax
+from flax import nnx
+
+from spikejax.plasticity.online.model import Loss, Model, check_network, first_state
+from spikejax.plasticity.online.rule import Rule
+from spikejax.scan import run
+from spikejax.typing import Array, State
+
+
+class BPTT(Rule):
+    """Backpropagation through time under the signature of the online rules, to compare them with.
+
+        dL/dW = 1/T d/dW sum over t of loss(y[t], target[t])
+
+    Exact, but it goes back in time: memory grows with T, and there is no single step.
+
+    Source: Werbos, "Backpropagation through time: what it does and how to do it", 1990.
+    """
+
+    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Any:
+        """There is none.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("`rule` BPTT() has no single step, because it goes back in time: use an online rule")
+
+    def over_time(self, loss: Loss, net: Any, xs: Array, targets: Any, state: State) -> tuple[Array, Any]:
+        """The mean loss and its gradient, through a plain run."""
+        check_network(net)
+        model, start = Model(None, loss), first_state(net, xs, state)
+
+        def value(net: Any) -> Array:
+            _, ys = run(net, xs, start)
+            return jax.vmap(model.value)(ys, targets).mean()
+
+        return nnx.value_and_grad(value)(net)
