@@ -32,10 +32,15 @@ class BPTT(Rule):
     def over_time(self, loss: Loss, net: Any, xs: Array, targets: Any, state: State) -> tuple[Array, Any]:
         """The mean loss and its gradient, through a plain run."""
         check_network(net)
-        model, start = Model(None, loss), first_state(net, xs, state)
+        start = first_state(net, xs, state)
+        graph, params, variables = nnx.split(net, nnx.Param, ...)
+        model = Model(graph, loss)
 
-        def value(net: Any) -> Array:
-            _, ys = run(net, xs, start)
-            return jax.vmap(model.value)(ys, targets).mean()
+        def value(params: Any) -> tuple[Array, Any]:
+            twin = nnx.merge(graph, params, variables, copy=True)
+            _, ys = run(twin, xs, start)
+            return jax.vmap(model.value)(ys, targets).mean(), model.after(twin, variables)
 
-        return nnx.value_and_grad(value)(net)
+        (loss_of_all, after), grads = jax.value_and_grad(value, has_aux=True)(params)
+        model.restore(net, after)
+        return loss_of_all, grads

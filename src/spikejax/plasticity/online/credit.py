@@ -76,9 +76,10 @@ class OTTT(LocalRule):
             return at.cell.step(at.state, at.current)
         leak = self._leak(at)
         before, after, current = walk.before.get(at.path), {}, at.current
+        dtype = floats(at.state)[0].dtype
         for synapse in at.synapses:
-            x = stop_gradient(synapse.x)
-            traces = before[synapse.name] if before else (jnp.zeros_like(x), jnp.zeros((), current.dtype))
+            x = stop_gradient(synapse.x).astype(dtype)
+            traces = before[synapse.name] if before else (jnp.zeros_like(x), jnp.zeros((), dtype))
             faded = jax.tree.map(lambda trace: (leak * trace).astype(trace.dtype), traces)
             theta = synapse.kernel, synapse.bias
             current = reattach(partial(_through, synapse.product()), current, theta, faded)
@@ -192,9 +193,11 @@ class EProp(DiagonalRTRL):
 
 
 def slope_of_membrane(step: Callable[[Any, State, Array], State], at: Visit) -> Array:
-    """d v' / d v of a step of the cell, mean over all neurons; of its first variable where none is called v."""
+    """The slope of `step` in the membrane, mean over all neurons; in the first variable where none is called v."""
     cell, current = stop_gradient(at.cell), stop_gradient(at.current)
-    paths = [path for path, leaf in jax.tree_util.tree_leaves_with_path(at.state) if jnp.issubdtype(leaf.dtype, np.inexact)]
+    paths = [
+        path for path, leaf in jax.tree_util.tree_leaves_with_path(at.state) if jnp.issubdtype(leaf.dtype, np.inexact)
+    ]
     which = next((i for i, path in enumerate(paths) if _is_membrane(path)), 0)
 
     def by_floats(variables: list[Array]) -> Array:

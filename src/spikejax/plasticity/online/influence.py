@@ -1,11 +1,11 @@
 """What a parameter has done to a cell's state so far, and how a loss of one step gets to see it.
 
-    P = d state / d theta           the influence, one array `[K, N, *]` a variable of the state
-    state + P (theta - theta)       its value is the state, its derivative for theta is P
+P = d state / d theta           the influence, one array `[K, N, *]` a variable of the state
+state + P (theta - theta)       its value is the state, its derivative for theta is P
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -30,12 +30,12 @@ class Local(NamedTuple):
     Attributes:
         theta: its entries `[K, 1, ..., C]`, aligned to the state's last axes.
         current: d input current / d theta `[K, N, *]`; None for a parameter of the cell itself.
-        index: which of the cell's arrays it is; None for one of a synapse.
+        own: which of the cell's arrays it is; None for one of a synapse.
     """
 
     theta: Array
     current: Array | None
-    index: int | None
+    own: int | None
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -55,7 +55,7 @@ def _reattach_jvp(push: Callable[[Any, Any], Any], primals: Any, tangents: Any) 
 def contract(kept: dict[str, Influence], theta: dict[str, Array]) -> Influence:
     """The change of each variable under a change of the parameters: sum over k and parameters of P[k] theta[k]."""
     changes = [[(p * theta[name]).sum(0) for p in influence] for name, influence in kept.items()]
-    return [sum(of_leaf[1:], of_leaf[0]) for of_leaf in zip(*changes, strict=True)]
+    return [reduce(jnp.add, of_leaf) for of_leaf in zip(*changes, strict=True)]
 
 
 def is_elementwise(cell: Any, state: State, current: Array) -> bool:
@@ -106,10 +106,10 @@ def advance(
     still = [jnp.zeros_like(leaf) for leaf in own]
     after, output = {}, {}
     for name, parameter in local.items():
-        if parameter.index is None:
+        if parameter.own is None:
             new, y = jax.vmap(partial(push, still))(before[name], parameter.current)
         else:
-            unit = [jnp.ones_like(leaf) if i == parameter.index else still[i] for i, leaf in enumerate(own)]
+            unit = [jnp.ones_like(leaf) if i == parameter.own else still[i] for i, leaf in enumerate(own)]
             new, y = jax.vmap(lambda ds, unit=unit: push(unit, ds, jnp.zeros_like(current)))(before[name])
         after[name], output[name] = new, [y]
     return after, output

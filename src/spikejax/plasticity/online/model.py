@@ -33,12 +33,16 @@ class Model:
         self, params: Any, variables: Any, state: State, x: Array, through: Through
     ) -> tuple[Array, State, Any]:
         """The output with its time axis `[1, N, *]`, the next state, and the variables after the step."""
-        before = {path: variable[...] for path, variable in nnx.to_flat_state(variables)}
         net = nnx.merge(self.graph, params, variables, copy=True)
         state, ys = net.propagate(state, x[None], through)
+        return ys, state, self.after(net, variables)
+
+    def after(self, net: Any, variables: Any) -> Any:
+        """The variables of `net`, which started from `variables`; notes which have changed."""
+        before = {path: variable[...] for path, variable in nnx.to_flat_state(variables)}
         after = nnx.state(net, nnx.Not(nnx.Param))
         self.changed.update(path for path, new in nnx.to_flat_state(after) if new[...] is not before[path])
-        return ys, state, after
+        return after
 
     def value(self, y: Array, target: Any) -> Array:
         """The loss of one step.
@@ -91,8 +95,8 @@ def check_sequence(xs: Array, targets: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(targets):
         if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != xs.shape[0]:
             raise ValueError(
-                f"`targets`{jax.tree_util.keystr(path)} must have the {xs.shape[0]} time steps of `xs` {xs.shape} as its "
-                f"first axis, got shape {jnp.shape(leaf)}: close over in `loss` what holds at every step"
+                f"`targets`{jax.tree_util.keystr(path)} must have the {xs.shape[0]} time steps of `xs` {xs.shape} as "
+                f"its first axis, got shape {jnp.shape(leaf)}: close over in `loss` what holds at every step"
             )
 
 

@@ -83,13 +83,13 @@ class Rule(Struct):
         start = first_state(net, xs, state)
         target = jax.tree.map(lambda leaf: leaf[0], targets)
         carry = self.first(model, params, variables, start, xs[0], target)
-        value, grads = jax.eval_shape(lambda: self.advance(model, params, variables, carry, xs[0], target)[2:])
-        total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (value, grads))
+        dtype = jnp.promote_types(xs.dtype, jnp.float32)
+        total = jnp.zeros((), dtype), jax.tree.map(jnp.zeros_like, params)
 
         def body(before: Any, inputs: Any) -> tuple[Any, None]:
             variables, carry, total = before
             variables, carry, value, grads = self.advance(model, params, variables, carry, *inputs)
-            return (variables, carry, jax.tree.map(jnp.add, total, (value, grads))), None
+            return (variables, carry, jax.tree.map(jnp.add, total, (value.astype(dtype), grads))), None
 
         (variables, _, total), _ = lax.scan(body, (variables, carry, total), (xs, targets))
         model.restore(net, variables)
