@@ -34,7 +34,7 @@ class SLTT(LocalRule):
     Nothing is kept. What a neuron's memory of earlier steps contributes is left out.
 
     Source: Meng, Xiao, Yan, Wang, Lin, Luo, "Towards Memory- and Time-Efficient Backpropagation for Training Spiking
-    Neural Networks", 2023, eq. 9; without the random choice of steps of SLTT-K.
+    Neural Networks", 2023; without the random choice of steps of SLTT-K.
     """
 
     def visit(self, walk: Walk, at: Visit) -> tuple[State, Array]:
@@ -58,9 +58,9 @@ class OTTT(LocalRule):
     Raises:
         ValueError: `leak` is not from 0 to 1, or None for a cell that is not in charge, fire and reset.
 
-    Source: Xiao, Meng, Zhang, He, Lin, "Online Training Through Time for Spiking Neural Networks", 2022, eq. 6 to 8
-    (OTTT_A). There the traces are attached to the membrane; here to the current, which is the same in neurons with
-    one variable.
+    Source: Xiao, Meng, Zhang, He, Lin, "Online Training Through Time for Spiking Neural Networks", 2022, its
+    variant A with an update after the last step. There the traces are attached to the membrane; here to the current,
+    which is the same in neurons with one variable.
     """
 
     leak: float | Array | None = None
@@ -106,8 +106,8 @@ class DiagonalRTRL(LocalRule):
     each parameter of the cell. Exact for one layer without recurrence, in the cell's parameters too; paths from
     neuron to neuron in time are left out.
 
-    Source: Williams, Zipser, "A Learning Algorithm for Continually Running Fully Recurrent Neural Networks", 1989, eq.
-    12, without the terms between neurons, as Menick, Elsen, Evci, Osindero, Simonyan, Graves, "Practical Real Time
+    Source: Williams, Zipser, "A Learning Algorithm for Continually Running Fully Recurrent Neural Networks", 1989,
+    without the terms between neurons, as Menick, Elsen, Evci, Osindero, Simonyan, Graves, "Practical Real Time
     Recurrent Learning with a Sparse Approximation", 2021 (SnAp-1), here without self-feedback.
     """
 
@@ -159,7 +159,7 @@ class EProp(DiagonalRTRL):
         ValueError: `kappa` is not from 0 to 1.
 
     Source: Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein, Maass, "A solution to the learning dilemma for
-    recurrent networks of spiking neurons", 2020, eq. 1, 3, 4, 13, 23 to 25 and 28.
+    recurrent networks of spiking neurons", 2020, eq. 3 and 14, with the traces of ALIF from the Methods.
     """
 
     kappa: float | Array | None = None

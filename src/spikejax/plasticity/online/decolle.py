@@ -31,8 +31,8 @@ class DECOLLE(Rule):
     Raises:
         TypeError: `base` is no such rule.
 
-    Source: Kaiser, Mostafa, Neftci, "Synaptic Plasticity Dynamics for Deep Continuous Local Learning (DECOLLE)", 2020,
-    eq. 7 to 9. There the read-outs see the spikes, and time is what `DiagonalRTRL` does with a detached reset.
+    Source: Kaiser, Mostafa, Neftci, "Synaptic Plasticity Dynamics for Deep Continuous Local Learning (DECOLLE)", 2020.
+    There the read-outs see the spikes, and time is what `DiagonalRTRL` does with a detached reset.
     """
 
     key: Array

@@ -42,7 +42,7 @@ class ForwardGradient(Rule):
     Raises:
         ValueError: `samples` is no whole number >= 1.
 
-    Source: Baydin, Pearlmutter, Syme, Wood, Torr, "Gradients without Backpropagation", 2022, eq. 4 and algorithm 1.
+    Source: Baydin, Pearlmutter, Syme, Wood, Torr, "Gradients without Backpropagation", 2022, definition 1.
     """
 
     key: Array

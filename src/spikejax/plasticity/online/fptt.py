@@ -45,8 +45,8 @@ class FPTT(Rule):
     Raises:
         ValueError: `alpha` <= 0.
 
-    Source: Kag, Saligrama, "Training Recurrent Neural Networks via Forward Propagation Through Time", 2021, algorithm
-    2; for spiking networks Yin, Corradi, Bohte, "Accurate online training of dynamical spiking neural networks through
+    Source: Kag, Saligrama, "Training Recurrent Neural Networks via Forward Propagation Through Time", 2021; for
+    spiking networks Yin, Corradi, Bohte, "Accurate online training of dynamical spiking neural networks through
     Forward Propagation Through Time", 2023. SpikingJelly's `fptt_online_training` takes the mean of the squares, not
     their sum, and g from the state after the step; here both are the paper's.
     """
