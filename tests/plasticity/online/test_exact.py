@@ -21,14 +21,14 @@ from tests.plasticity.online.reference import (
 )
 
 import spikejax as sx
-from spikejax.nn import Recurrent, Sequential, SpikeConv, SpikeLinear
+from spikejax.nn import Recurrent, Sequential, SpikeConv
 from spikejax.plasticity import DECOLLE, OTTT, SLTT, DiagonalRTRL, EProp, ForwardGradient, value_and_grad_online
 
-NAMES = "LIF ParametricLIF LeakyIntegrator QIF Izhikevich AdEx ALIF CubaLIF CLIF ResonateAndFire TernaryLIF GatedLIF NoisyLIF"
+NAMES = "LIF", "AdEx", "ALIF", "CubaLIF", "ResonateAndFire", "GatedLIF", "NoisyLIF"
 CELLS = [
     (row, variant)
     for row in ROWS
-    if row.name in NAMES.split()
+    if row.name in NAMES
     for variant in (row.variants if row.name == "LIF" else row.variants[:1])
 ]
 
@@ -42,10 +42,10 @@ def one_layer(row, variant):
     return Sequential(linear, row.build(variant)), xs
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_diagonal_rtrl_is_exact_for_one_layer_of_any_cell(part):
     targets = normal(3, STEPS, BATCH, FEATURES)
-    cases = CELLS[part::4]
+    cases = CELLS[part::2]
 
     def run():
         results = []
@@ -64,12 +64,11 @@ def test_diagonal_rtrl_is_exact_for_one_layer_of_any_cell(part):
 
 def layers():
     conv = partial(nnx.Conv, rngs=nnx.Rngs(1))
-    yield conv(4, 6, (3, 2), strides=(2, 1), kernel_dilation=(1, 2), feature_group_count=2), (6, 5, 4)
+    mask = (jnp.arange(72) % 5 > 0).reshape(3, 2, 2, 6)
+    yield conv(4, 6, (3, 2), strides=(2, 1), kernel_dilation=(1, 2), feature_group_count=2, mask=mask), (6, 5, 4)
     yield conv(3, 5, (2, 3), padding="CIRCULAR", use_bias=False), (4, 4, 3)
     yield conv(4, 4, 3, padding=((2, 1),), input_dilation=2, feature_group_count=4), (5, 4)
-    yield conv(2, 3, (2, 2), padding="VALID", mask=(jnp.arange(24) % 3 > 0).reshape(2, 2, 2, 3)), (4, 4, 2)
-    yield SpikeConv(2, 3, (3, 3), rngs=nnx.Rngs(1)), (4, 4, 2)
-    yield SpikeLinear(5, 3, rngs=nnx.Rngs(1)), (5,)
+    yield SpikeConv(2, 3, (3, 3), padding="VALID", rngs=nnx.Rngs(1)), (4, 4, 2)
     yield nnx.Linear(5, 3, rngs=nnx.Rngs(1)), (4, 5)
 
 
@@ -98,10 +97,12 @@ def test_exact_pairs_of_rule_and_network():
     hidden = linear(4, 6), sx.LIF(tau=tau, detach_reset=True)
     leaky = Sequential(*hidden, linear(6, 5), sx.LeakyIntegrator(tau=jnp.array(4.0)))
     resting = Sequential(linear(4, 5), sx.Refractory(sx.LIF(tau=2.5), 2))
+    nothing_between = Sequential(*hidden, sx.LeakyIntegrator(tau=4.0), lambda y: y[:, :5])
     cases = (
-        (soft, OTTT(), OTTT(leak=0.6), EProp(), DiagonalRTRL()),
+        (soft, OTTT(), OTTT(leak=0.6), EProp()),
         (leaky, EProp(), EProp(kappa=0.75)),
         (resting, DiagonalRTRL()),
+        (nothing_between, EProp()),
     )
     xs, targets = normal(1, 9, 3, 4, scale=2.0), normal(2, 9, 3, 5)
     for *results, (_, exact) in compiled(lambda xs: [each(net, xs, targets, *rules) for net, *rules in cases], xs):

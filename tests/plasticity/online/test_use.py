@@ -23,7 +23,7 @@ from tests.plasticity.online.reference import (
 )
 
 import spikejax as sx
-from spikejax.nn import Delay, Flatten, Recurrent, Scale, Sequential
+from spikejax.nn import Delay, Flatten, Recurrent, Scale, Sequential, SpikeLinear
 from spikejax.plasticity import (
     BPTT,
     DECOLLE,
@@ -45,7 +45,7 @@ def mixed():
     rngs = nnx.Rngs(0)
     conv = nnx.Conv(2, 4, (2, 2), kernel_dilation=2, feature_group_count=2, rngs=rngs)
     lif = partial(sx.LIF, decay_input=False, v_threshold=0.3)
-    inner = Sequential(nnx.Linear(36, 5, rngs=rngs), Recurrent(lif(tau=jnp.array(2.0)), nnx.Linear(5, 5, rngs=rngs)))
+    inner = Sequential(SpikeLinear(36, 5, rngs=rngs), Recurrent(lif(tau=jnp.array(2.0)), nnx.Linear(5, 5, rngs=rngs)))
     norm = nnx.BatchNorm(4, rngs=rngs)
     return Sequential(Delay(1), Scale(jnp.array(1.5)), conv, norm, lif(), Flatten(), inner, nnx.Linear(5, 3, rngs=rngs))
 
@@ -74,8 +74,8 @@ NETS = {
     "recurrent": recurrent(),
     "adaptive": recurrent(cell=sx.ALIF(tau=3.0, tau_a=8.0, decay_input=False)),
 }
-# Measured over seeds 0 to 7: see docs/concepts/online-learning.md.
-LEAST = {"deep": (0.0, 0.0, 0.0, 0.0), "recurrent": (0.0, 0.0, 0.0, 0.0), "adaptive": (0.0, 0.0, 0.0, 0.0)}
+# Of SLTT, OTTT, DiagonalRTRL and EProp; measured 0.70 to 0.92, 0.87 to 0.99 and 0.92 to 0.99.
+LEAST = {"deep": (0.65, 0.8, 0.77, 0.88), "recurrent": (0.82, 0.93, 0.92, 0.97), "adaptive": (0.89, 0.95, 0.93, 0.97)}
 
 
 def test_gradients_point_where_bptt_points():
@@ -126,7 +126,7 @@ def test_vmap_jit_and_nnx_jit_keep_the_result():
 
 @pytest.mark.parametrize("name", [*ALL, "BPTT"])
 def test_a_small_task_is_learnt(name):
-    """Which of two inputs came first, from the state at the end of a pause."""
+    """Which of three noisy patterns is shown."""
     net = recurrent(1)
     rule = ALL.get(name, BPTT())
     optimizer = optax.adam(1e-2)
@@ -223,7 +223,10 @@ def test_single_steps_are_the_whole():
         (lambda _: OTTT(leak=1.5), ValueError, "`leak` must be from 0 to 1"),
         (lambda _: EProp(kappa=-1.0), ValueError, "`kappa` must be from 0 to 1"),
         (lambda _: FPTT(alpha=0.0), ValueError, "`alpha` must be > 0"),
-        (lambda _: ForwardGradient(KEY, samples=0), ValueError, "`samples` must be a whole number >= 1"),
+        (lambda _: ForwardGradient(KEY, samples=0), ValueError, "`samples` must be >= 1"),
+        (lambda _: ForwardGradient(KEY, samples=jnp.array(2)), TypeError, "`samples` must be a whole number"),
+        (lambda _: ForwardGradient(jax.random.PRNGKey(0)), TypeError, "`key` must be a jax.random.key"),
+        (lambda _: DECOLLE(0), TypeError, "`key` must be a jax.random.key"),
         (lambda _: DECOLLE(KEY, FPTT()), TypeError, "`base` must be SLTT"),
     ],
 )

@@ -113,6 +113,7 @@ class DiagonalRTRL(LocalRule):
 
     def visit(self, walk: Walk, at: Visit) -> tuple[State, Array]:
         """The step, whose state and output see the parameters through their influences."""
+        self.arrive(walk, at)
         if not is_elementwise(at.cell, at.state, at.current):
             return at.cell.step(at.state, at.current)
         local = local_parameters(at.cell, at.synapses, at.current)
@@ -128,7 +129,6 @@ class DiagonalRTRL(LocalRule):
         walk.shared[at.path] = of_output
         if "output" in kept:
             y = reattach(contract, [y], theta, kept["output"])[0]
-        self.arrive(walk, at)
         return state, y
 
     @staticmethod
@@ -182,7 +182,7 @@ class EProp(DiagonalRTRL):
 
     def arrive(self, walk: Walk, at: Visit) -> None:
         """At a leaky read-out, filters the eligibilities of the cell below."""
-        if walk.local or at.below not in walk.shared or getattr(at.cell, "surrogate", None) is not None:
+        if walk.local or at.below not in walk.shared or not _is_readout(at.cell):
             return
         kappa = self.kappa
         if kappa is None:
@@ -212,6 +212,12 @@ def _through(product: Product, traces: tuple[Array, Array], theta: tuple[Array, 
     """The current that a change of kernel and bias makes of the traces."""
     current = product(theta[0], traces[0])
     return current if theta[1] is None else current + theta[1] * traces[1]
+
+
+def _is_readout(cell: Any) -> bool:
+    """Whether a cell has a membrane that it shows, and no threshold."""
+    wraps = isinstance(getattr(cell, "cell", None), ChargeFireReset)
+    return isinstance(cell, ChargeFireReset) and not wraps and getattr(cell, "surrogate", None) is None
 
 
 def _is_membrane(path: Any) -> bool:

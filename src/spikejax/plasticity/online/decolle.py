@@ -9,7 +9,7 @@ from jax import lax
 
 from spikejax.plasticity.online.credit import SLTT
 from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, LocalRule, Rule
+from spikejax.plasticity.online.rule import Carry, LocalRule, Rule, check_key
 from spikejax.plasticity.online.walk import Traces, Walk
 from spikejax.typing import Array, State
 
@@ -29,7 +29,7 @@ class DECOLLE(Rule):
             leaky read-out is off, since the read-outs here have no state).
 
     Raises:
-        TypeError: `base` is no such rule.
+        TypeError: `base` is no such rule, or `key` no key.
 
     Source: Kaiser, Mostafa, Neftci, "Synaptic Plasticity Dynamics for Deep Continuous Local Learning (DECOLLE)", 2020.
     There the read-outs see the spikes, and time is what `DiagonalRTRL` does with a detached reset.
@@ -39,7 +39,8 @@ class DECOLLE(Rule):
     base: LocalRule = SLTT()
 
     def validate(self) -> None:
-        """Raises TypeError unless `base` is a rule for single layers."""
+        """Raises TypeError unless `base` is a rule for single layers, and `key` a key."""
+        check_key(self.key)
         if not isinstance(self.base, LocalRule):
             raise TypeError(f"`base` must be SLTT(), OTTT(), DiagonalRTRL() or EProp(), got {self.base!r}")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from spikejax.kernels.template import floats, with_floats
 from spikejax.plasticity.online.credit import SLTT
 from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, Rule
+from spikejax.plasticity.online.rule import Carry, Rule, check_key
 from spikejax.plasticity.online.walk import Walk
 from spikejax.pytree import check
 from spikejax.typing import Array, State
@@ -40,7 +40,8 @@ class ForwardGradient(Rule):
         samples: number of directions, >= 1.
 
     Raises:
-        ValueError: `samples` is no whole number >= 1.
+        ValueError: `samples` < 1.
+        TypeError: `samples` is no whole number, or `key` no key.
 
     Source: Baydin, Pearlmutter, Syme, Wood, Torr, "Gradients without Backpropagation", 2022, definition 1.
     """
@@ -49,8 +50,11 @@ class ForwardGradient(Rule):
     samples: int = 1
 
     def validate(self) -> None:
-        """Raises ValueError unless `samples` counts."""
-        check("samples", self.samples, lambda n: (n >= 1) & (n == n // 1), "a whole number >= 1")
+        """Raises ValueError unless `samples` counts, TypeError for what is no key."""
+        check_key(self.key)
+        if not isinstance(self.samples, int):
+            raise TypeError(f"`samples` must be a whole number such as 1, got {self.samples!r}")
+        check("samples", self.samples, lambda n: n >= 1, ">= 1")
 
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
         """The directions, and a state that depends on nothing yet."""

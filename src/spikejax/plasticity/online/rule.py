@@ -199,3 +199,10 @@ def check_rule(rule: Any) -> None:
     """Raises TypeError unless `rule` is an online rule."""
     if not isinstance(rule, Rule):
         raise TypeError(f"`rule` must be an online rule such as OTTT(), got {rule!r}")
+
+
+def check_key(key: Any) -> None:
+    """Raises TypeError unless `key` is a `jax.random.key`."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"`key` must be a jax.random.key, such as jax.random.key(0), got {dtype or key!r}")
