@@ -83,18 +83,19 @@ class Rule(Struct):
         start = first_state(net, xs, state)
         target = jax.tree.map(lambda leaf: leaf[0], targets)
         carry = self.first(model, params, variables, start, xs[0], target)
-        dtype = jnp.promote_types(xs.dtype, jnp.float32)
-        total = jnp.zeros((), dtype), jax.tree.map(jnp.zeros_like, params)
+        zero = jnp.zeros((), jnp.promote_types(xs.dtype, jnp.float32))
+        total = zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params)
 
         def body(before: Any, inputs: Any) -> tuple[Any, None]:
             variables, carry, total = before
             variables, carry, value, grads = self.advance(model, params, variables, carry, *inputs)
-            return (variables, carry, jax.tree.map(jnp.add, total, (value.astype(dtype), grads))), None
+            total = jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, (value, grads))
+            return (variables, carry, total), None
 
         (variables, _, total), _ = lax.scan(body, (variables, carry, total), (xs, targets))
         model.restore(net, variables)
         value, grads = jax.tree.map(lambda leaf: leaf / xs.shape[0], total)
-        return value, grads
+        return value, jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
 
 
 class LocalRule(Rule):
