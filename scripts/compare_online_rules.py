@@ -1,9 +1,9 @@
-"""Prints how far the gradients of the online rules point where backpropagation through time points.
+"""Prints how far the gradients of the online rules point where backpropagation through time points, and their memory.
 
     python scripts/compare_online_rules.py
 
 For each rule and network the cosine with the gradient of BPTT, of the first synapse and of all parameters: the mean
-over seeds of weights and data.
+over seeds of weights and data. Then the scratch memory of the compiled gradient of a recurrent network, in KiB.
 """
 
 import argparse
@@ -15,7 +15,17 @@ import optax
 from flax import nnx
 
 import spikejax as sx
-from spikejax.plasticity import BPTT, OTTT, SLTT, DiagonalRTRL, EProp, ForwardGradient, value_and_grad_online
+from spikejax.plasticity import (
+    BPTT,
+    DECOLLE,
+    FPTT,
+    OTTT,
+    SLTT,
+    DiagonalRTRL,
+    EProp,
+    ForwardGradient,
+    value_and_grad_online,
+)
 
 INPUTS, HIDDEN, CLASSES, BATCH = 40, 64, 10, 16
 ONLINE = SLTT(), OTTT(), DiagonalRTRL(), EProp()
@@ -72,6 +82,16 @@ def cosine(a, b):
     return float(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
 
 
+def scratch(net, rule, steps, inputs):
+    """Bytes that the gradient over so many steps needs besides its arguments and results; nothing is run."""
+
+    def compute(xs):
+        return value_and_grad_online(rule)(lambda y, _: (y**2).mean(), net, xs)
+
+    xs = jax.ShapeDtypeStruct((steps, BATCH, inputs), jnp.float32)
+    return jax.jit(compute).lower(xs).compile().memory_analysis().temp_size_in_bytes
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -94,6 +114,15 @@ def main():
     print("|---|" + "---|" * len(every))
     for name, values in rows.items():
         print(f"| `{name}` | {' | '.join(values)} |")
+
+    key = jax.random.key(0)
+    others = DECOLLE(key, DiagonalRTRL()), FPTT(), ForwardGradient(key, samples=16), BPTT()
+    lengths = (steps, 10 * steps, 100 * steps)
+    print(f"\n| rule | {' | '.join(f'{n} steps' for n in lengths)} |")
+    print("|---|" + "---|" * len(lengths))
+    for rule in (*ONLINE, *others):
+        sizes = [scratch(every["recurrent LIF"](0), rule, n, inputs) for n in lengths]
+        print(f"| `{type(rule).__name__}` | {' | '.join(f'{size / 1024:,.0f}' for size in sizes)} |")
 
 
 if __name__ == "__main__":
