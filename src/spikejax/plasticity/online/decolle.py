@@ -1,0 +1,83 @@
+"""Learning from losses that every layer of neurons has for itself."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from spikejax.plasticity.online.credit import SLTT
+from spikejax.plasticity.online.model import Model
+from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule, check_key
+from spikejax.plasticity.online.walk import Traces, Walk
+from spikejax.typing import Array, State
+
+
+class DECOLLE(OnlineRule):
+    """Deep continuous local learning: every layer of neurons has the loss of a fixed random read-out of its own.
+
+        L = loss(y, target) + sum over layers l of loss(G_l s_l, target)      dL_l/dW_m = 0 for m != l
+
+    No gradient passes from a layer of neurons to what follows. G_l is drawn from the normal distribution over the root
+    of the layer's size, of the shape that the network's output has; the layer that is the network's output needs none.
+    The value is the loss of the network's own output. Kept are the read-outs, and what `base` keeps.
+
+    Args:
+        key: a `jax.random.key`, for the read-outs.
+        base: the rule for time within a layer: `SLTT()`, `OTTT()`, `DiagonalRTRL()` or `EProp()` (whose filter for a
+            leaky read-out is off, since the read-outs here have no state).
+
+    Raises:
+        TypeError: `base` is no such rule, or `key` no key.
+
+    Source: Kaiser, Mostafa, Neftci, "Synaptic Plasticity Dynamics for Deep Continuous Local Learning (DECOLLE)", 2020.
+    There the read-outs see the spikes, and time is what `DiagonalRTRL` does with a detached reset.
+    """
+
+    key: Array
+    base: LocalRule = SLTT()
+
+    def validate(self) -> None:
+        """Raises TypeError unless `base` is a rule for single layers, and `key` a key."""
+        check_key(self.key)
+        if not isinstance(self.base, LocalRule):
+            raise TypeError(f"`base` must be SLTT(), OTTT(), DiagonalRTRL() or EProp(), got {self.base!r}")
+
+    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
+        """The state, the zeros of the base rule, and the read-outs."""
+
+        def shapes() -> tuple[Traces, Array, dict[str, Array]]:
+            walk = Walk(self.base.visit, {}, local=True)
+            ys, _, _ = model.forward(params, variables, state, x, walk)
+            return walk.after, ys[0], {name: s[0] for name, (s, passed) in walk.outputs.items() if passed is not ys}
+
+        traces, y, hidden = jax.eval_shape(shapes)
+        readouts = {}
+        for i, (name, s) in enumerate(hidden.items()):
+            inputs, outputs = math.prod(s.shape[1:]), math.prod(y.shape[1:])
+            weights = jax.random.normal(jax.random.fold_in(self.key, i), (inputs, outputs), y.dtype)
+            readouts[name] = weights / math.sqrt(inputs)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), traces)
+        return Carry(state, (zeros, readouts))
+
+    def advance(
+        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
+    ) -> tuple[Any, Carry, Array, Any]:
+        """The gradient of the sum of all losses of one step."""
+        traces, readouts = carry.kept
+
+        def value(params: Any) -> tuple[Array, Any]:
+            walk = Walk(self.base.visit, traces, local=True)
+            ys, state, after = model.forward(params, variables, carry.state, x, walk)
+            free = next((s for s, passed in walk.outputs.values() if passed is ys), ys)
+            own = model.value(free[0], target)
+            total = own
+            for name, weights in readouts.items():
+                s = walk.outputs[name][0][0]
+                y = s.reshape(s.shape[0], -1).astype(weights.dtype) @ weights
+                total += model.value(y.reshape(ys.shape[1:]), target)
+            return total, (own, after, Carry(state, (lax.stop_gradient(walk.after), readouts)))
+
+        (_, (own, variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
+        return variables, carry, own, grads

@@ -1,0 +1,85 @@
+"""Gradients from directional derivatives, which go forward in time by nature."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from spikejax.kernels.template import floats, with_floats
+from spikejax.plasticity.online.credit import SLTT
+from spikejax.plasticity.online.model import Model
+from spikejax.plasticity.online.rule import Carry, OnlineRule, check_key
+from spikejax.plasticity.online.walk import Walk
+from spikejax.pytree import check
+from spikejax.typing import Array, State
+
+
+class Directions(NamedTuple):
+    """What forward gradients keep.
+
+    Attributes:
+        params: directions v `[samples, *]`, of the structure of the parameters.
+        state: d state / d theta · v `[samples, N, *]` of every variable.
+    """
+
+    params: Any
+    state: list[Array]
+
+
+class ForwardGradient(OnlineRule):
+    """Forward gradients: derivatives along random directions, the same at all steps.
+
+        dL/dW = mean over v of (dL/dW · v) v,   v ~ N(0, 1)
+
+    Without bias for any network, recurrent ones too, but its variance grows with the number of parameters over the
+    number of directions. Kept are `samples` copies of the parameters and of the state. The network runs once a step,
+    its derivative `samples` times.
+
+    Args:
+        key: a `jax.random.key` for the directions; take a new one for every batch.
+        samples: number of directions, >= 1.
+
+    Raises:
+        ValueError: `samples` < 1.
+        TypeError: `samples` is no whole number, or `key` no key.
+
+    Source: Baydin, Pearlmutter, Syme, Wood, Torr, "Gradients without Backpropagation", 2022, definition 1.
+    """
+
+    key: Array
+    samples: int = 1
+
+    def validate(self) -> None:
+        """Raises ValueError unless `samples` counts, TypeError for what is no key."""
+        check_key(self.key)
+        if not isinstance(self.samples, int):
+            raise TypeError(f"`samples` must be a whole number such as 1, got {self.samples!r}")
+        check("samples", self.samples, lambda n: n >= 1, ">= 1")
+
+    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
+        """The directions, and a state that depends on nothing yet."""
+        leaves, structure = jax.tree.flatten(params)
+        keys = jax.random.split(self.key, max(len(leaves), 1))
+        drawn = [
+            jax.random.normal(key, (self.samples, *leaf.shape), leaf.dtype)
+            for key, leaf in zip(keys, leaves, strict=False)
+        ]
+        still = [jnp.zeros((self.samples, *leaf.shape), leaf.dtype) for leaf in floats(state)]
+        return Carry(state, Directions(jax.tree.unflatten(structure, drawn), still))
+
+    def advance(
+        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
+    ) -> tuple[Any, Carry, Array, Any]:
+        """The slope of this step's loss along each direction."""
+        along: Directions = carry.kept
+
+        def step(params: Any, values: list[Array]) -> tuple[tuple[Array, list[Array]], tuple[Any, State]]:
+            walk = Walk(SLTT().visit, {})
+            ys, state, after = model.forward(params, variables, with_floats(carry.state, values), x, walk)
+            return (model.value(ys[0], target), floats(state)), (after, state)
+
+        (value, values), push, (variables, state) = jax.linearize(step, params, floats(carry.state), has_aux=True)
+        slopes, of_state = jax.vmap(push)(along.params, along.state)
+        grads = jax.tree.map(lambda v: jnp.tensordot(slopes, v, 1) / self.samples, along.params)
+        state = with_floats(state, values)
+        return variables, Carry(state, Directions(along.params, of_state)), value, grads

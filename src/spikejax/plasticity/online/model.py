@@ -1,0 +1,107 @@
+"""A network as a pure function of its parameters, one step in time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from spikejax.nn.adapter import whole_sequence_cells
+from spikejax.typing import Array, State, Through
+
+Loss = Callable[[Any, Any], Array]
+"""The loss of one step: output `[N, *]` and target of that step to a scalar."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and the loss of its output.
+
+    Attributes:
+        graph: the network without its variables.
+        loss: the loss of one step.
+        changed: paths of the variables besides parameters that a step has changed.
+    """
+
+    graph: Any
+    loss: Loss
+    changed: set[Any] = field(default_factory=set)
+
+    def forward(
+        self, params: Any, variables: Any, state: State, x: Array, through: Through
+    ) -> tuple[Array, State, Any]:
+        """The output with its time axis `[1, N, *]`, the next state, and the variables after the step."""
+        net = nnx.merge(self.graph, params, variables, copy=True)
+        state, ys = net.propagate(state, x[None], through)
+        return ys, state, self.after(net, variables)
+
+    def after(self, net: Any, variables: Any) -> Any:
+        """The variables of `net`, which started from `variables`; notes which have changed."""
+        before = {path: variable[...] for path, variable in nnx.to_flat_state(variables)}
+        after = nnx.state(net, nnx.Not(nnx.Param))
+        self.changed.update(path for path, new in nnx.to_flat_state(after) if new[...] is not before[path])
+        return after
+
+    def value(self, y: Array, target: Any) -> Array:
+        """The loss of one step.
+
+        Raises:
+            ValueError: it is no scalar.
+        """
+        value = jnp.asarray(self.loss(y, target))
+        if value.shape != ():
+            raise ValueError(
+                f"`loss` must give one number for the output {y.shape} of a step, got shape {value.shape}: "
+                f"take its mean"
+            )
+        return value
+
+    def restore(self, net: Any, after: Any) -> None:
+        """Writes the variables that changed back to the network."""
+        now = [(path, value) for path, value in nnx.to_flat_state(after) if path in self.changed]
+        if now:
+            nnx.update(net, nnx.from_flat_state(now))
+
+
+def split(net: Any, loss: Loss) -> tuple[Model, Any, Any]:
+    """The model of a network, its parameters, and its other variables.
+
+    Raises:
+        TypeError: `net` is no network.
+        ValueError: it holds a cell that takes its whole sequence at once.
+    """
+    check_network(net)
+    for name, cell in whole_sequence_cells(net):
+        raise ValueError(
+            f"`net` cannot learn online: layer {name} ({type(cell).__name__}) takes its whole sequence at once and has "
+            f"no single step: use BPTT()"
+        )
+    graph, params, variables = nnx.split(net, nnx.Param, ...)
+    return Model(graph, loss), params, variables
+
+
+def check_network(net: Any) -> None:
+    """Raises TypeError unless `net` is a network."""
+    if not (isinstance(net, nnx.Module) and callable(getattr(net, "propagate", None))):
+        raise TypeError(f"`net` must be a network, got {type(net).__name__}: wrap layers in sx.nn.Sequential")
+
+
+def check_sequence(xs: Array, targets: Any) -> None:
+    """Raises ValueError unless `xs` has steps, and `targets` as many."""
+    if xs.ndim < 2 or xs.shape[0] == 0:
+        raise ValueError(f"`xs` must be [T, N, *], time first, with T >= 1, got shape {xs.shape}")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(targets):
+        if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != xs.shape[0]:
+            raise ValueError(
+                f"`targets`{jax.tree_util.keystr(path)} must have the {xs.shape[0]} time steps of `xs` {xs.shape} as "
+                f"its first axis, got shape {jnp.shape(leaf)}: close over in `loss` what holds at every step"
+            )
+
+
+def first_state(net: Any, xs: Array, state: State) -> State:
+    """`state`, or that before the first step."""
+    if state is not None:
+        return state
+    return net.init_state(xs.shape[1:], jnp.promote_types(xs.dtype, jnp.float32))

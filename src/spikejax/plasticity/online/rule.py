@@ -1,0 +1,209 @@
+"""What all online rules share: a carry from step to step, and the gradient of the loss of each step."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from spikejax.plasticity.online.model import Loss, Model, check_sequence, first_state, split
+from spikejax.plasticity.online.walk import Visit, Walk
+from spikejax.pytree import Struct
+from spikejax.typing import Array, State
+
+
+class Carry(NamedTuple):
+    """What goes from step to step.
+
+    Attributes:
+        state: the network's.
+        kept: what the rule keeps beside it.
+    """
+
+    state: State
+    kept: Any
+
+
+class OnlineRule(Struct):
+    """Base of the online rules: the gradient of a sequence, step by step, forward in time.
+
+        L = 1/T sum over t of loss(y[t], target[t])
+
+    A rule writes `advance`, and `first` where it keeps more than traces that start from 0.
+    """
+
+    def init(self, loss: Loss, net: Any, x: Any, target: Any = None, *, state: State = None) -> Any:
+        """What to carry before the first step.
+
+        Args:
+            loss: the loss of one step.
+            net: a network, as `sx.nn.Sequential`.
+            x: the input of a step `[N, *]`; only its shape counts.
+            target: the target of a step; only its shape counts.
+            state: state to start from; None starts from `net.init_state`.
+        """
+        model, params, variables = split(net, loss)
+        x = jnp.asarray(x)
+        return self.first(model, params, variables, first_state(net, x[None], state), x, target)
+
+    def step(self, loss: Loss, net: Any, carry: Any, x: Any, target: Any = None) -> tuple[Any, Array, Any]:
+        """One step in time.
+
+        Args:
+            loss: the loss of one step, `loss(y, target)` to a scalar.
+            net: the network, whose parameters may differ from those of the last step.
+            carry: as `init` or the last step gave it.
+            x: input `[N, *]`.
+            target: target of the step.
+
+        Returns:
+            The next carry, the loss, and its gradient, an `nnx.State` of `nnx.Param`.
+        """
+        model, params, variables = split(net, loss)
+        variables, carry, value, grads = self.advance(model, params, variables, carry, jnp.asarray(x), target)
+        model.restore(net, variables)
+        return carry, value, grads
+
+    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Any:
+        """What to carry before the first step: the state, and zeros for all that the rule keeps."""
+        empty = Carry(state, {})
+        kept = jax.eval_shape(lambda: self.advance(model, params, variables, empty, x, target)[1].kept)
+        return Carry(state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), kept))
+
+    def advance(
+        self, model: Model, params: Any, variables: Any, carry: Any, x: Array, target: Any
+    ) -> tuple[Any, Any, Array, Any]:
+        """`step` as a pure function: to the variables, the carry, the loss and its gradient."""
+        raise NotImplementedError(f"{type(self).__name__} must define `advance`")
+
+    def over_time(self, loss: Loss, net: Any, xs: Array, targets: Any, state: State) -> tuple[Array, Any]:
+        """The mean loss and its gradient, in one scan."""
+        model, params, variables = split(net, loss)
+        start = first_state(net, xs, state)
+        target = jax.tree.map(lambda leaf: leaf[0], targets)
+        carry = self.first(model, params, variables, start, xs[0], target)
+        zero = jnp.zeros((), jnp.promote_types(xs.dtype, jnp.float32))
+        total = zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params)
+
+        def body(before: Any, inputs: Any) -> tuple[Any, None]:
+            variables, carry, total = before
+            variables, carry, value, grads = self.advance(model, params, variables, carry, *inputs)
+            total = jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, (value, grads))
+            return (variables, carry, total), None
+
+        (variables, _, total), _ = lax.scan(body, (variables, carry, total), (xs, targets))
+        model.restore(net, variables)
+        value, grads = jax.tree.map(lambda leaf: leaf / xs.shape[0], total)
+        return value, jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
+
+
+class LocalRule(OnlineRule):
+    """Base of the rules that differ only in what each cell keeps; a rule writes `visit`."""
+
+    def visit(self, walk: Walk, at: Visit) -> tuple[State, Array]:
+        """Takes one cell through a step, with gradients to the past as far as the rule has them."""
+        raise NotImplementedError(f"{type(self).__name__} must define `visit`")
+
+    def advance(
+        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
+    ) -> tuple[Any, Carry, Array, Any]:
+        """The ordinary gradient of one step, in which cells see their past through what they kept."""
+
+        def value(params: Any) -> tuple[Array, tuple[Any, Carry]]:
+            walk = Walk(self.visit, carry.kept)
+            ys, state, after = model.forward(params, variables, carry.state, x, walk)
+            return model.value(ys[0], target), (after, Carry(state, lax.stop_gradient(walk.after)))
+
+        (loss, (variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
+        return variables, carry, loss, grads
+
+
+def value_and_grad_online(rule: OnlineRule) -> Any:
+    """The loss of a sequence and its gradient by an online rule: memory does not grow with time.
+
+        value, grads = value_and_grad_online(rule)(loss, net, xs, targets)
+        value = 1/T sum over t of loss(y[t], targets[t])
+
+    The function that it gives takes:
+
+    - `loss`: `(y, target)` to a scalar, of one step: y `[N, *]` is what the network puts out;
+    - `net`: a network such as `sx.nn.Sequential`;
+    - `xs`: input `[T, N, *]`, time first;
+    - `targets`: arrays `[T, *]` in any pytree; None shows None to the loss, which may close over labels;
+    - `state`: the state to start from, a constant to gradients; None starts from `net.init_state`.
+
+    It gives the loss and an `nnx.State` of `nnx.Param`, as `nnx.value_and_grad` does, and works inside `jax.jit`,
+    `jax.vmap` and `nnx.jit`.
+
+    Args:
+        rule: such as `OTTT()`; `BPTT()` is the reference, whose memory does grow.
+
+    Raises:
+        TypeError: `rule` is no rule, or the network is none.
+        ValueError: targets and input differ in their steps, the loss is no scalar, or a cell has no single step.
+    """
+    check_rule(rule)
+
+    def value_and_grad(loss: Loss, net: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
+        xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
+        check_sequence(xs, targets)
+        return rule.over_time(loss, net, xs, targets, state)
+
+    return value_and_grad
+
+
+def train_online(rule: OnlineRule, optimizer: Any) -> Any:
+    """Training in which the parameters change at every time step, in one scan.
+
+        opt_state = optimizer.init(nnx.state(net, nnx.Param))
+        opt_state, values = train_online(rule, optimizer)(loss, net, opt_state, xs, targets)
+
+    Arguments are those of `value_and_grad_online`; the gradient of a step is that of its own loss, not over T. The
+    network's parameters are updated in place, as `nnx.Optimizer.update` does.
+
+    Args:
+        rule: such as `FPTT()`.
+        optimizer: a transformation of optax.
+
+    Returns:
+        The function, which gives the optimizer's state and the loss of every step `[T]`.
+
+    Raises:
+        TypeError: `rule` is no rule, or has no single step, as BPTT.
+    """
+    check_rule(rule)
+
+    def train(loss: Loss, net: Any, opt_state: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
+        xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
+        check_sequence(xs, targets)
+        model, params, variables = split(net, loss)
+        target = jax.tree.map(lambda leaf: leaf[0], targets)
+        carry = rule.first(model, params, variables, first_state(net, xs, state), xs[0], target)
+
+        def body(before: Any, inputs: Any) -> tuple[Any, Array]:
+            params, opt_state, variables, carry = before
+            variables, carry, value, grads = rule.advance(model, params, variables, carry, *inputs)
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
+            return (params, opt_state, variables, carry), value
+
+        (params, opt_state, variables, _), values = lax.scan(body, (params, opt_state, variables, carry), (xs, targets))
+        nnx.update(net, params)
+        model.restore(net, variables)
+        return opt_state, values
+
+    return train
+
+
+def check_rule(rule: Any) -> None:
+    """Raises TypeError unless `rule` is an online rule."""
+    if not isinstance(rule, OnlineRule):
+        raise TypeError(f"`rule` must be an online rule such as OTTT(), got {rule!r}")
+
+
+def check_key(key: Any) -> None:
+    """Raises TypeError unless `key` is a `jax.random.key`."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"`key` must be a jax.random.key, such as jax.random.key(0), got {dtype or key!r}")
