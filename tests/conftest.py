@@ -3,7 +3,11 @@
 import gc
 import os
 
-os.environ["JAX_PLATFORMS"] = "cpu"  # read when JAX is first imported
+# Read when JAX is first imported, in the processes that tests start as well. A test compiles much and computes little:
+# neither optimised machine code nor the callers of each operation, written beside it, are worth their time.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 
 import jax
