@@ -105,7 +105,11 @@ def convert(
 
 def _inference(ann: Any) -> Any:
     """The network without dropout, and with the statistics that BatchNorm has gathered."""
-    return nnx.view(ann, deterministic=True, use_running_average=True) if isinstance(ann, nnx.Module) else ann
+    if not isinstance(ann, nnx.Module):
+        return ann
+    copy = nnx.clone(ann)
+    copy.eval()
+    return copy
 
 
 class _Builder:
