@@ -29,7 +29,9 @@ parser.add_argument("--data", type=Path, help="folder or npz file of MNIST")
 parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--steps", type=int, default=50)
 parser.add_argument("--out", type=Path, default=Path("runs/convert-mnist"), help="folder for the picture")
-parser.add_argument("--tiny", action="store_true", help="a small network, the built-in digits: only to see that it works")
+parser.add_argument(
+    "--tiny", action="store_true", help="a small network, the built-in digits: only to see that it works"
+)
 options = parser.parse_args()
 if not options.tiny and options.data is None:
     parser.error("--data is needed: the folder or npz file of MNIST (or --tiny, for the built-in digits)")

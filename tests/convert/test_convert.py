@@ -63,7 +63,9 @@ def test_the_error_of_a_network_falls_with_time():
 
 def test_half_a_threshold_to_start_with_is_better():
     ann = chain(nnx.Rngs(0))
-    plain, half = (np.abs(rate(convert(ann, X, neuron=n), steps=16) - ann(X)).mean() for n in (None, RateIF(v_init=0.5)))
+    plain, half = (
+        np.abs(rate(convert(ann, X, neuron=n), steps=16) - ann(X)).mean() for n in (None, RateIF(v_init=0.5))
+    )
     assert half < 0.7 * plain
 
 
@@ -182,7 +184,9 @@ def test_shared_modules_become_two():
 
 @pytest.mark.parametrize("mode", ["min", "0%", "101%", "x%", 0.0, 1.5, True])
 def test_modes_that_are_none(mode):
-    with pytest.raises(ValueError, match=r'`mode` must be "max", a percentile such as "99.9%", or a number in \(0, 1\]'):
+    with pytest.raises(
+        ValueError, match=r'`mode` must be "max", a percentile such as "99.9%", or a number in \(0, 1\]'
+    ):
         measure(chain(nnx.Rngs(0)), X, mode)
 
 

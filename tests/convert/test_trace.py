@@ -93,7 +93,10 @@ def test_what_does_not_reach_the_output_is_left_out():
         (lambda x: 1 / x, r"`div` in "),
         (lambda x: jnp.maximum(x, 0.5), r"`max` in "),
         (lambda x: jnp.ones((len(x), 3)), r"`ann` must depend on its input"),
-        (lambda x: jnp.einsum("nhwc,hk->nkwc", x, weight((6, 2))), r"`dot_general` in .* moves the batch from the first"),
+        (
+            lambda x: jnp.einsum("nhwc,hk->nkwc", x, weight((6, 2))),
+            r"`dot_general` in .* moves the batch from the first",
+        ),
         (lambda x: (x, x), r"`ann` must give one array, got 2"),
     ],
     ids=str,

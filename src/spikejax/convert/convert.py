@@ -119,9 +119,7 @@ class _Builder:
     only move values, into the weights of the next synapse; where it cannot go it is paid by a layer of its own.
     """
 
-    def __init__(
-        self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool
-    ) -> None:
+    def __init__(self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool) -> None:
         self.nodes, self.scales, self.neuron, self.fold = nodes, scales, neuron, fold
         self.users = [sum(i in node.inputs for node in nodes if node) for i in range(len(nodes))]
         self.layers: list[Any] = []

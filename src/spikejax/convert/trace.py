@@ -80,8 +80,22 @@ class Activation(Node):
 ELEMENTWISE = {"add", "sub", "mul", "div", "neg", "add_any", "convert_element_type", "copy", "stop_gradient"}
 MOVES = {"reshape", "transpose", "squeeze", "broadcast_in_dim", "slice", "rev", "expand_dims", "copy"}
 """Operations that move values, or drop some."""
-LINEAR = MOVES | ELEMENTWISE | {"reduce_sum", "reduce_window_sum", "concatenate", "pad", "dot_general", "gather",
-                                "conv_general_dilated", "cumsum", "dynamic_slice", "select_n"}
+LINEAR = (
+    MOVES
+    | ELEMENTWISE
+    | {
+        "reduce_sum",
+        "reduce_window_sum",
+        "concatenate",
+        "pad",
+        "dot_general",
+        "gather",
+        "conv_general_dilated",
+        "cumsum",
+        "dynamic_slice",
+        "select_n",
+    }
+)
 """Operations that are linear in each of their inputs where the others are known, or in all of them together."""
 TOGETHER = {"add", "sub", "add_any", "concatenate"}
 """Operations that are linear in several unknown inputs together."""
@@ -205,7 +219,12 @@ class _Tracer:
             source = list(before.inputs)  # of the sum that the average is made of
         return self.add(
             Function(
-                inputs=tuple(source), shape=shape, where=where, name=name, call=layer or jax.vmap(one), moves=moves,
+                inputs=tuple(source),
+                shape=shape,
+                where=where,
+                name=name,
+                call=layer or jax.vmap(one),
+                moves=moves,
                 layer=layer,
             )
         )

@@ -41,7 +41,9 @@ def plot_accuracy_over_time(
         shares = as_values(f"curves[{name!r}]", values, ("time steps",))
         style = ("-", "--", ":")[index // len(COLOURS) % 3]
         last = f"{name}: {shares[-1]:.2%}"
-        plot.plot(np.arange(1, len(shares) + 1), shares, color=COLOURS[index % len(COLOURS)], linestyle=style, label=last)
+        plot.plot(
+            np.arange(1, len(shares) + 1), shares, color=COLOURS[index % len(COLOURS)], linestyle=style, label=last
+        )
         lowest = min(lowest, float(shares[len(shares) // 4]))
     if reference is not None:
         plot.axhline(reference, color="black", linestyle=":", label=f"before: {reference:.2%}")
