@@ -365,3 +365,28 @@ def test_export_netx(trained, run):
 def test_export_nir(trained, run):
     assert run("export", "nir", trained[0], "a.nir") == (0, "a.nir\n", "")
     assert len(from_nir("a.nir")) >= 4
+
+
+@pytest.mark.parametrize("model", ["fc", "conv"])
+def test_a_network_without_spikes_is_trained_and_converted(run, model):
+    size = ("--hidden", "32") if model == "fc" else ("--channels", "4")
+    given = ("--neuron", "relu", "--model", model, *size, "--epochs", "4", "--out", "ann")
+    assert run("train", "digits", *given)[0] == 0
+    status, out, _ = run("convert", "ann", "--mode", "99%", "--steps", "16")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "mode 99%"
+    assert len(lines) == 2 + (2 if model == "fc" else 4) + 3
+    found = re.fullmatch(r"test accuracy (\d+\.\d\d)% before, (\d+\.\d\d)% after 16 steps", lines[-3])
+    before, after = map(float, found.groups())
+    assert before > 40
+    assert after > before - 5
+    assert lines[-2:] == ["ann/accuracy-over-time.png", "ann/activations.png"]
+    assert all(Path(line).is_file() for line in lines[-2:])
+    assert_refused(run("convert", "ann", "--mode", "x"), '`mode` must be "max"')
+    assert_refused(run("plot", "ann"), "which no layer has")
+
+
+def test_only_a_network_without_spikes_is_converted(run, trained):
+    assert_refused(run("convert", trained[0]), "holds a spiking network (neuron lif): train one with --neuron relu")
+    assert_refused(run("train", "digits", "--neuron", "relu", "--steps", "4"), "`neuron` relu has no time")

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from spikejax.cells import LIF
 from spikejax.nn import Flatten, MaxPool, Sequential, Voting
-from spikejax.typing import Cell
+from spikejax.typing import Array, Cell
 
 
 def fully_connected(
@@ -62,6 +62,7 @@ def convolutional(
     *,
     channels: int = 32,
     neuron: Callable[[], Cell] = LIF,
+    pool: Callable[[Array], Array] = MaxPool(2),  # noqa: B008
     encoder: Cell | None = None,
     voters: int = 1,
     dtype: DTypeLike | None = None,
@@ -77,6 +78,7 @@ def convolutional(
         classes: number of output neurons.
         channels: feature maps of both convolutions; the hidden layer has 16 neurons a map.
         neuron: makes the neurons of a layer; called once a layer.
+        pool: halves height and width.
         encoder: a cell that turns values into spikes; None feeds the image as a current at every step.
         voters: output neurons a class, whose mean is the class's output.
         dtype: dtype of convolutions and matrix products; None keeps the parameters' float32.
@@ -96,7 +98,7 @@ def convolutional(
     layers: list[Any] = [] if encoder is None else [encoder]
     for inputs in (depth, channels):
         conv = nnx.Conv(inputs, channels, (3, 3), use_bias=False, dtype=dtype, rngs=rngs)
-        layers += [conv, nnx.BatchNorm(channels, momentum=0.9, dtype=jnp.float32, rngs=rngs), neuron(), MaxPool(2)]
+        layers += [conv, nnx.BatchNorm(channels, momentum=0.9, dtype=jnp.float32, rngs=rngs), neuron(), pool]
     features, hidden = channels * (height // 4) * (width // 4), channels * 16
     layers += [Flatten(), nnx.Linear(features, hidden, use_bias=False, dtype=dtype, rngs=rngs), neuron()]
     layers += [nnx.Linear(hidden, classes * voters, use_bias=False, dtype=dtype, rngs=rngs), neuron()]

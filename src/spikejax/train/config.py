@@ -17,13 +17,14 @@ from spikejax.cells import IF, LIF, ParametricLIF
 from spikejax.datasets import ImageData, load_digits, load_fashion_mnist, load_mnist
 from spikejax.encoding import Poisson
 from spikejax.losses import cross_entropy_rate, mse_rate
+from spikejax.nn import AvgPool, MaxPool
 from spikejax.surrogate import ATan
 from spikejax.train.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
 from spikejax.train.trainer import Trainer
 
 Dataset = Literal["digits", "mnist", "fashion-mnist"]
 Model = Literal["fc", "conv"]
-Neuron = Literal["lif", "if", "plif"]
+Neuron = Literal["lif", "if", "plif", "relu"]
 Encoder = Literal["poisson", "direct"]
 Loss = Literal["mse", "cross-entropy"]
 Precision = Literal["float32", "bfloat16"]
@@ -48,6 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 3e-3,
         "schedule": "cosine",
     },
+    "relu": {"encoder": "direct", "steps": 1, "voters": 1, "loss": "cross-entropy"},
     "conv": {"hidden": (), "encoder": "direct", "steps": 8, "voters": 10},
 }
 _WITHOUT_EFFECT = {"hidden": ("model", "conv"), "channels": ("model", "fc"), "tau": ("neuron", "if")}
@@ -68,7 +70,8 @@ class RunConfig:
         hidden: neurons of each hidden layer of "fc".
         channels: feature maps of "conv".
         voters: output neurons a class.
-        neuron: "lif", "if" or "plif".
+        neuron: "lif", "if", "plif"; or "relu", for a network without spikes that is to be converted: it takes the
+            image as it is, in one step.
         tau: membrane time constant in steps, > 1, where the neuron has one.
         encoder: "poisson" or "direct".
         steps: time steps T for which a sample is shown.
@@ -124,6 +127,10 @@ class RunConfig:
             raise ValueError(f"`data` must not be given with digits, which are built in, got {self.data!r}")
         if not 0 <= self.warmup < self.epochs:
             raise ValueError(f"`warmup` must be from 0 to below the {self.epochs} epochs, got {self.warmup}")
+        if self.neuron == "relu" and (self.encoder, self.steps) != ("direct", 1):
+            raise ValueError(
+                f"`neuron` relu has no time: it needs encoder direct and 1 step, got {self.encoder} and {self.steps}"
+            )
         if self.neuron != "if" and not 1 < self.tau < math.inf:
             raise ValueError(f"`tau` must be > 1 and finite, got {self.tau}: it is in time steps")
         if not 0 <= self.seed < 2**32:
@@ -143,6 +150,8 @@ class RunConfig:
         values = dict(PRESETS.get(dataset, {}))
         if given.get("model") == "conv":
             values |= PRESETS["conv"]
+        if given.get("neuron") == "relu":
+            values |= PRESETS["relu"]
         config = cls(**{"dataset": dataset, **values, **given})
         for name, (other, value) in _WITHOUT_EFFECT.items():
             if name in given and getattr(config, other) == value:
@@ -208,7 +217,8 @@ def build_trainer(config: RunConfig, data: ImageData) -> tuple[Trainer, Any]:
     if config.model == "fc":
         net = models.fully_connected(shape, classes, hidden=config.hidden, **common)
     else:
-        net = models.convolutional(shape, classes, channels=config.channels, **common)
+        pool = AvgPool(2) if config.neuron == "relu" else MaxPool(2)  # of which there is no form in spikes
+        net = models.convolutional(shape, classes, channels=config.channels, pool=pool, **common)
     per_epoch = len(data.x_train) // config.batch_size
     schedule = make_schedule(
         config.schedule,
@@ -232,6 +242,8 @@ def build_trainer(config: RunConfig, data: ImageData) -> tuple[Trainer, Any]:
 
 
 def _neuron(config: RunConfig) -> Any:
+    if config.neuron == "relu":
+        return lambda: nnx.relu
     surrogate = ATan()
     if config.neuron == "if":
         return partial(IF, surrogate=surrogate)
