@@ -20,7 +20,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-next test-peers lint docs bench bench-tiny bench-env lock clean
+.PHONY: help demo test test-laws test-next test-peers lint docs bench bench-tiny bench-env lock clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
@@ -34,6 +34,9 @@ demo: $(DEV)  ## train a spiking network on handwritten digits, draw what it doe
 
 test: $(DEV) $(LAVA)  ## run the test suite, Lava's simulation of Loihi included
 	.venv/bin/python -m pytest
+
+test-laws: $(DEV)  ## check the cells by machine code as users have it: the tests compile without optimisation
+	SPIKEJAX_TESTS_OPTIMISED=1 .venv/bin/python -m pytest tests/cells/test_laws.py tests/cells/test_golden.py
 
 test-next: $(NEXT)  ## check the GPU kernels' code, and how they differentiate, on the newest JAX
 	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py

@@ -2,12 +2,21 @@
 
 import gc
 import os
+from importlib.metadata import version
 
-os.environ["JAX_PLATFORMS"] = "cpu"  # read when JAX is first imported
+# Read when JAX is first imported, in the processes that tests start as well. A test compiles much and computes little:
+# neither optimised machine code, nor XLA's slower way of making it, nor the callers of each operation, written beside
+# it, are worth their time. `SPIKEJAX_TESTS_OPTIMISED=1` leaves the compiler as users have it.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1")
+if version("jaxlib").startswith("0.10."):  # later ones refuse it
+    QUICK += ("--xla_cpu_use_fusion_emitters=false",)
+if not os.environ.get("SPIKEJAX_TESTS_OPTIMISED"):
+    os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *QUICK))
 
-
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.cells.equations import Step
 
 import spikejax as sx
 
-STEPS, BATCH, FEATURES = 7, 4, 4
+STEPS, BATCH, FEATURES = 5, 4, 4
 V_THRESHOLD = (1.0, 0.9, 1.1, 1.2)
 V_RESET = (0.2, 0.0, -0.1, 0.1)
 TAU = (2.5, 1.5, 4.0, 8.0)
