@@ -259,17 +259,39 @@ def test_errors(options, message):
         np.testing.assert_array_equal(old, new)
 
 
-def test_the_order_of_the_weights_tells_of_a_flattened_map_as_well():
+class Reversed(Flat):
+    """The same layers, defined last to first."""
+
+    def __init__(self, rngs):
+        self.fc2 = nnx.Linear(5, 2, rngs=rngs)
+        self.fc1 = nnx.Linear(24, 5, rngs=rngs)
+        self.conv = nnx.Conv(2, 3, (3, 3), padding="VALID", rngs=rngs)
+
+
+@pytest.mark.parametrize(("net", "step"), [(Reversed, 1), (Flat, -1)], ids=["of the weights", "of the network"])
+def test_one_right_order_is_enough_to_notice_a_flattened_map(net, step):
     weights, _, _ = golden("flattened")
-
-    class Reversed(Flat):
-        def __init__(self, rngs):
-            self.fc2 = nnx.Linear(5, 2, rngs=rngs)
-            self.fc1 = nnx.Linear(24, 5, rngs=rngs)
-            self.conv = nnx.Conv(2, 3, (3, 3), padding="VALID", rngs=rngs)
-
     with pytest.raises(ValueError, match="must name 'fc1'"):
-        load_torch(Reversed(rngs()), weights)
+        load_torch(net(rngs()), dict(list(weights.items())[::step]))
+
+
+class Pooled(nnx.Module):
+    """Its linear layer takes the mean over the map, and comes first but one in the alphabet."""
+
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(2, 3, (1, 1), rngs=rngs)
+        self.layer = nnx.Conv(3, 6, (1, 1), rngs=rngs)
+        self.fc = nnx.Linear(6, 1, rngs=rngs)
+
+
+def test_a_layer_after_a_mean_needs_no_shape_in_the_order_of_the_alphabet():
+    shapes = {"conv": (3, 2, 1, 1), "fc": (1, 6), "layer": (6, 3, 1, 1)}
+    weights = {}
+    for name, shape in shapes.items():
+        weights |= {f"{name}.bias": np.zeros(shape[0]), f"{name}.weight": np.ones(shape)}
+    net = nnx.eval_shape(lambda: Pooled(rngs()))
+    load_torch(net, weights)
+    assert net.fc.kernel.shape == (6, 1)
 
 
 def test_none_says_that_nothing_was_flattened():

@@ -47,10 +47,10 @@ def load_torch(
             or a mapping of names or of modules such as {"backbone": "", "head": "fc"}, of which the longest counts.
             None as the new name leaves the tensor out.
         flattened: linear layers that come after a flattened feature map, by name, with its shape before flattening in
-            PyTorch's order, such as {"fc1": (32, 4, 4)} for (C, H, W): their inputs are reordered to H, W, C. A layer
-            right after a convolution, whose inputs are a multiple of its channels, must be here: the weights cannot
-            tell; None is for one whose input is no feature map. Layers are followed in the order of definition, in
-            `net` and in `weights`: name such a layer wherever other code stands between.
+            PyTorch's order, such as {"fc1": (32, 4, 4)} for (C, H, W): their inputs are reordered to H, W, C. The
+            weights cannot tell, so that a linear layer must be here if it stands right after a convolution, in the
+            order of `net` or of `weights`, and its inputs are a multiple of the channels; None is for one whose input
+            is no flattened map. What stands in another order is not noticed: name such a layer always.
 
     Raises:
         ValueError: names or shapes do not match, all of which are listed; a layer must be in `flattened`, or its shape
@@ -175,21 +175,30 @@ def _check_flattened(places: dict[str, _Place], order: list[str], shapes: dict[s
                 f"`flattened`[{name!r}] must be the shape (C, *space) of {linear[name]} inputs, got {shape}, "
                 f"which is {math.prod(shape)}"
             )
-    defined = sorted(places, key=lambda name: places[name].order)
-    for names in (defined, order):
+    for names in (sorted(places, key=lambda name: places[name].order), order):
+        _check_maps([places[name] for name in names], shapes)
+
+
+def _check_maps(places: list[_Place], shapes: dict[str, tuple[int, ...] | None]) -> None:
+    """Raises ValueError for a linear layer that may follow a feature map and is not in `shapes`.
+
+    Where the order is alphabetical instead, as in an abstract network, the convolution before it may come later.
+    """
+    widths = [p.layer.out_features if isinstance(p.layer, nnx.Conv | nnx.ConvTranspose) else 0 for p in places]
+    channels = 0
+    for i, place in enumerate(places):
+        channels = widths[i] or channels
+        if not _is_linear(place):
+            continue
+        name, inputs = place.name.removesuffix(".weight"), place.shape[1]
+        many = channels and inputs > channels and inputs % channels == 0
+        if many and name not in shapes and inputs not in widths[i:]:
+            raise ValueError(
+                f"`flattened` must name {name!r}, a linear layer of {inputs} inputs after a convolution of {channels} "
+                f"channels: give the feature map's shape, such as {{{name!r}: ({channels}, H, W)}} with H W = "
+                f"{inputs // channels}, or None if its input is no flattened feature map"
+            )
         channels = 0
-        for place in (places[name] for name in names):
-            if isinstance(place.layer, nnx.Conv | nnx.ConvTranspose):
-                channels = place.layer.out_features
-            elif _is_linear(place):
-                name, inputs = place.name.removesuffix(".weight"), place.shape[1]
-                if channels and inputs > channels and inputs % channels == 0 and name not in shapes:
-                    raise ValueError(
-                        f"`flattened` must name {name!r}, a linear layer of {inputs} inputs after a convolution of "
-                        f"{channels} channels: give the feature map's shape, such as {{{name!r}: ({channels}, H, W)}} "
-                        f"with H W = {inputs // channels}, or None if its input is no flattened feature map"
-                    )
-                channels = 0
 
 
 def _is_linear(place: _Place) -> bool:
