@@ -2,7 +2,22 @@
 
 from spikejax.convert.convert import convert, measure
 from spikejax.convert.neurons import RateIF, SignedIF, SignedState
+from spikejax.convert.predict import Prediction, accuracy_over_time, predict
+from spikejax.convert.quantized import QCFS
 from spikejax.convert.ranges import Range, Ranges
 from spikejax.convert.weights import load_torch
 
-__all__ = ["Range", "Ranges", "RateIF", "SignedIF", "SignedState", "convert", "load_torch", "measure"]
+__all__ = [
+    "QCFS",
+    "Prediction",
+    "Range",
+    "Ranges",
+    "RateIF",
+    "SignedIF",
+    "SignedState",
+    "accuracy_over_time",
+    "convert",
+    "load_torch",
+    "measure",
+    "predict",
+]

@@ -105,7 +105,11 @@ def convert(
 
 def _inference(ann: Any) -> Any:
     """The network without dropout, and with the statistics that BatchNorm has gathered."""
-    return nnx.view(ann, deterministic=True, use_running_average=True) if isinstance(ann, nnx.Module) else ann
+    if not isinstance(ann, nnx.Module):
+        return ann
+    copy = nnx.clone(ann)
+    copy.eval()
+    return copy
 
 
 class _Builder:
@@ -115,9 +119,7 @@ class _Builder:
     only move values, into the weights of the next synapse; where it cannot go it is paid by a layer of its own.
     """
 
-    def __init__(
-        self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool
-    ) -> None:
+    def __init__(self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool) -> None:
         self.nodes, self.scales, self.neuron, self.fold = nodes, scales, neuron, fold
         self.users = [sum(i in node.inputs for node in nodes if node) for i in range(len(nodes))]
         self.layers: list[Any] = []

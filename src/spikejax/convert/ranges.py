@@ -85,7 +85,9 @@ def apply_synapse(node: Synapse, x: Array) -> Array:
     if node.options is None:
         return x @ node.kernel + node.bias
     n = node.kernel.ndim
-    last = lax.ConvDimensionNumbers((0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1)))
+    last = lax.ConvDimensionNumbers(
+        (0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1))
+    )
     options = node.options
     y = lax.conv_general_dilated(
         x,
@@ -135,7 +137,9 @@ def measure_nodes(
     for x in batches:
         for i, (top, chosen) in facts(jnp.asarray(x)).items():
             largest[i] = max(largest[i], float(top))
-            average[i] = float(chosen) if i not in average else average[i] + (momentum or 0) * (float(chosen) - average[i])
+            average[i] = (
+                float(chosen) if i not in average else average[i] + (momentum or 0) * (float(chosen) - average[i])
+            )
 
     @jax.jit
     def count(x: Array) -> dict[int, Array]:

@@ -80,8 +80,22 @@ class Activation(Node):
 ELEMENTWISE = {"add", "sub", "mul", "div", "neg", "add_any", "convert_element_type", "copy", "stop_gradient"}
 MOVES = {"reshape", "transpose", "squeeze", "broadcast_in_dim", "slice", "rev", "expand_dims", "copy"}
 """Operations that move values, or drop some."""
-LINEAR = MOVES | ELEMENTWISE | {"reduce_sum", "reduce_window_sum", "concatenate", "pad", "dot_general", "gather",
-                                "conv_general_dilated", "cumsum", "dynamic_slice", "select_n"}
+LINEAR = (
+    MOVES
+    | ELEMENTWISE
+    | {
+        "reduce_sum",
+        "reduce_window_sum",
+        "concatenate",
+        "pad",
+        "dot_general",
+        "gather",
+        "conv_general_dilated",
+        "cumsum",
+        "dynamic_slice",
+        "select_n",
+    }
+)
 """Operations that are linear in each of their inputs where the others are known, or in all of them together."""
 TOGETHER = {"add", "sub", "add_any", "concatenate"}
 """Operations that are linear in several unknown inputs together."""
@@ -105,7 +119,7 @@ def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32)
     if len(closed.jaxpr.outvars) != 1:
         raise ValueError(f"`ann` must give one array, got {len(closed.jaxpr.outvars)}")
     tracer = _Tracer()
-    (out,) = tracer.inline(closed, [_Unknown(0)])
+    (out,) = tracer.inline(closed, [_Unknown(0)], "the program")
     if not isinstance(out, _Unknown):
         raise ValueError("`ann` must depend on its input: its output is a constant")
     return _needed(tracer.nodes, out.node)
@@ -124,30 +138,30 @@ class _Tracer:
     def __init__(self) -> None:
         self.nodes: list[Node | None] = [None]
 
-    def inline(self, closed: ClosedJaxpr, values: Sequence[Any]) -> list[Any]:
-        """What the program gives for `values`."""
+    def inline(self, closed: ClosedJaxpr, values: Sequence[Any], where: str) -> list[Any]:
+        """What the program, called from the line `where`, gives for `values`."""
         known: dict[Var, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
         known |= dict(zip(closed.jaxpr.invars, values, strict=True))
         read = lambda v: v.val if isinstance(v, Literal) else known[v]  # noqa: E731
         for eqn in closed.jaxpr.eqns:
             given = [read(v) for v in eqn.invars]
-            known |= dict(zip(eqn.outvars, self.equation(eqn, given), strict=True))
+            known |= dict(zip(eqn.outvars, self.equation(eqn, given, where), strict=True))
         return [read(v) for v in closed.jaxpr.outvars]
 
-    def equation(self, eqn: Any, given: list[Any]) -> list[Any]:
+    def equation(self, eqn: Any, given: list[Any], caller: str) -> list[Any]:
         """What one operation gives."""
         name = eqn.primitive.name
         if not any(isinstance(value, _Unknown) for value in given):
             out = eqn.primitive.bind(*given, **eqn.params)
             return list(out) if eqn.primitive.multiple_results else [out]
-        where = source_info_util.summarize(eqn.source_info)
+        where = source_info_util.summarize(eqn.source_info) or caller
         found = self.activation(eqn, given, where)
         if found is not None:
             return [found]
         inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr", eqn.params.get("fun_jaxpr")))
         if inner is not None and name not in ("scan", "while", "cond"):
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
-            return self.inline(closed, given)
+            return self.inline(closed, given, where)
         unknown = [value.node for value in given if isinstance(value, _Unknown)]
         if name not in LINEAR or (len(unknown) > 1 and name not in TOGETHER) or _divides(name, given):
             raise ValueError(
@@ -158,25 +172,32 @@ class _Tracer:
 
     def activation(self, eqn: Any, given: list[Any], where: str) -> _Unknown | None:
         """The node of an activation, where the operation is one."""
-        name, label = eqn.primitive.name, str(eqn.params.get("name", ""))
+        name = eqn.primitive.name
         shape = eqn.outvars[0].aval.shape[1:]
-        if name == "custom_jvp_call" and label == "qcfs":
+        if name == "custom_jvp_call" and eqn.params["call_jaxpr"].jaxpr.debug_info.func_name == "qcfs":
             x, scale, levels = given
             return self.add(
                 Activation(inputs=(x.node,), shape=shape, where=where, limit=float(scale), levels=int(levels))
             )
-        if name == "max" and isinstance(given[0], _Unknown) and not isinstance(given[1], _Unknown):
-            if not np.any(given[1]):
-                return self.add(Activation(inputs=(given[0].node,), shape=shape, where=where))
-        if name == "min" and isinstance(given[0], _Unknown) and np.ndim(given[1]) == 0:
-            before = self.nodes[given[0].node]
-            if isinstance(before, Activation) and before.limit is None:
-                return self.add(replace(before, limit=float(given[1])))
+        if name not in ("max", "min"):
+            return None
+        x, bound = given if isinstance(given[0], _Unknown) else given[::-1]
+        if isinstance(bound, _Unknown):
+            return None
+        if name == "max":
+            plain = not np.any(bound)
+            return self.add(Activation(inputs=(x.node,), shape=shape, where=where)) if plain else None
+        before = self.nodes[x.node]
+        if isinstance(before, Activation) and before.limit is None and np.ndim(bound) == 0:
+            return self.add(replace(before, limit=float(bound)))
         return None
 
     def linear(self, eqn: Any, given: list[Any], unknown: list[int], where: str) -> _Unknown:
         """The node of a linear operation, joined with the synapse before it where that can be."""
-        shape = eqn.outvars[0].aval.shape[1:]
+        batch, *rest = eqn.outvars[0].aval.shape or (0,)
+        if batch != 1:
+            raise ValueError(f"`{eqn.primitive.name}` in {where} moves the batch from the first axis: keep it there")
+        shape = tuple(rest)
         synapse = _synapse(eqn, given)
         if synapse is not None:
             return self.add(Synapse(inputs=(unknown[0],), shape=shape, where=where, **synapse))
@@ -198,7 +219,12 @@ class _Tracer:
             source = list(before.inputs)  # of the sum that the average is made of
         return self.add(
             Function(
-                inputs=tuple(source), shape=shape, where=where, name=name, call=layer or jax.vmap(one), moves=moves,
+                inputs=tuple(source),
+                shape=shape,
+                where=where,
+                name=name,
+                call=layer or jax.vmap(one),
+                moves=moves,
                 layer=layer,
             )
         )

@@ -1,0 +1,112 @@
+"""What a converted network says as time goes on: every step counted, in memory that does not grow with their number."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jax.typing import ArrayLike
+
+from spikejax.scan import run
+from spikejax.typing import Array, Network
+
+
+class Prediction(NamedTuple):
+    """What `predict` gives.
+
+    Attributes:
+        classes: the class said after each step `[T, N]`: the largest sum of outputs so far.
+        margin: by how much its mean output leads the next one's `[T, N]`.
+        decided: step, from 1, at which the margin has first reached `confidence` `[N]`; T where it never has.
+        outputs: mean output over all steps `[N, classes]`.
+    """
+
+    classes: Array
+    margin: Array
+    decided: Array
+    outputs: Array
+
+    def early(self) -> Array:
+        """The class said at the step of the decision `[N]`."""
+        return jnp.take_along_axis(self.classes, self.decided[None] - 1, axis=0)[0]
+
+
+def predict(
+    net: Network, x: ArrayLike, steps: int, *, confidence: float = jnp.inf, chunk: int = 10, key: Array | None = None
+) -> Prediction:
+    """Shows static inputs for many steps and says, after each, which class has most output so far.
+
+    Args:
+        net: a network whose output is one value a class.
+        x: inputs `[N, *]`, shown at every step.
+        steps: number of steps T.
+        confidence: margin of the mean output at which a sample counts as decided; it costs no step there in hardware
+            that stops. Steps go on here, for all samples of the batch.
+        chunk: steps computed at once; memory grows with it, not with T.
+        key: for networks that draw, as with a `Poisson` encoder.
+
+    Raises:
+        ValueError: `steps` or `chunk` is < 1, or the output is not `[N, classes]` with at least two classes.
+    """
+    x = jnp.asarray(x)
+    if steps < 1 or chunk < 1:
+        raise ValueError(f"`steps` and `chunk` must be >= 1, got {steps} and {chunk}")
+    state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
+    graph, params, rest = nnx.split(net, nnx.Param, ...)
+
+    def some(carry: Any, count: int) -> Any:
+        state, total, done = carry
+        own = nnx.merge(graph, params, rest, copy=True)
+        state, ys = run(own, x, state, steps=count)
+        sums = total + jnp.cumsum(ys, axis=0)
+        means = sums / (done + 1 + jnp.arange(count))[:, None, None]
+        top = lax.top_k(means, 2)[0]
+        said = jnp.argmax(sums, axis=-1), top[..., 0] - top[..., 1]
+        return (state, sums[-1], done + count), said
+
+    shape = jax.eval_shape(lambda: run(nnx.merge(graph, params, rest, copy=True), x, state, steps=1)[1]).shape
+    if len(shape) != 3 or shape[-1] < 2:
+        raise ValueError(f"`net` must put out [N, classes], two classes at least, got {shape[1:]}")
+    carry, parts = (state, jnp.zeros(shape[1:]), 0), []
+    whole, left = divmod(steps, min(chunk, steps))
+    carry, said = lax.scan(lambda carry, _: some(carry, min(chunk, steps)), carry, None, length=whole)
+    parts.append(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), said))
+    if left:
+        carry, said = some(carry, left)
+        parts.append(said)
+    classes, margin = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    sure = margin >= confidence
+    decided = jnp.where(sure.any(0), jnp.argmax(sure, axis=0) + 1, steps)
+    return Prediction(classes, margin, decided, carry[1] / steps)
+
+
+def accuracy_over_time(
+    net: Network, x: ArrayLike, labels: ArrayLike, steps: int, *, batch_size: int = 500, chunk: int = 10
+) -> Array:
+    """Share of samples classified right after each step `[T]`, in one pass over the samples.
+
+    Args:
+        net: a network whose output is one value a class.
+        x: samples `[n, *]`, each shown at every step.
+        labels: their classes `[n]`.
+        steps: number of steps T.
+        batch_size: samples that go through at once.
+        chunk: steps computed at once.
+
+    Raises:
+        ValueError: as `predict`, or there are not as many labels as samples.
+    """
+    x, labels = jnp.asarray(x), jnp.asarray(labels)
+    if len(x) != len(labels) or not len(x):
+        raise ValueError(f"`x` and `labels` must have as many samples, at least one, got {len(x)} and {len(labels)}")
+    graph, variables = nnx.split(net)
+
+    @jax.jit
+    def right(variables: Any, x: Array, labels: Array) -> Array:
+        return jnp.sum(predict(nnx.merge(graph, variables), x, steps, chunk=chunk).classes == labels, axis=1)
+
+    total = jnp.zeros(steps)
+    for start in range(0, len(x), batch_size):
+        total = total + right(variables, x[start : start + batch_size], labels[start : start + batch_size])
+    return total / len(x)
