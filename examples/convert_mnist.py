@@ -9,11 +9,10 @@ PATH is the folder with MNIST's four IDX files, or a file mnist.npz.
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -49,7 +48,7 @@ class Network(nnx.Module):
 
     def __init__(self, activation: Any, rngs: nnx.Rngs) -> None:
         sizes = [1] + [channels] * blocks
-        self.convs = nnx.List([nnx.Conv(i, o, (3, 3), padding="VALID", rngs=rngs) for i, o in zip(sizes, sizes[1:])])
+        self.convs = nnx.List([nnx.Conv(i, o, (3, 3), padding="VALID", rngs=rngs) for i, o in pairwise(sizes)])
         self.norms = nnx.List([nnx.BatchNorm(channels, epsilon=1e-3, rngs=rngs) for _ in range(blocks)])
         self.activations = nnx.List([activation() for _ in range(blocks)]) if activation is QCFS else None
         self.dense = nnx.Linear(left * channels, 10, rngs=rngs)

@@ -55,6 +55,8 @@ PROGRAMS = {
     "clip": (lambda x: jnp.clip(-x, 0.0, 0.5), "FA"),
     "concatenation": (lambda x: jnp.concatenate((nnx.relu(x), x[..., :1]), -1), "AFF"),
     "a constant minus": (lambda x: 1 - x.reshape(len(x), -1) @ weight((72, 5)), "FS"),
+    "a constant among others": (lambda x: jnp.concatenate((nnx.relu(x), jnp.ones((len(x), 6, 6, 1))), -1), "AF"),
+    "padding": (lambda x: jnp.pad(nnx.relu(x), ((0, 0), (1, 0), (0, 1), (0, 0)), constant_values=0.5), "AF"),
     "the mean": (lambda x: nnx.relu(x).mean((1, 2)) @ weight((2, 3)), "AFFS"),
     "a depthwise convolution": (
         nnx.Conv(2, 4, (3, 3), strides=2, padding=[(1, 0), (0, 1)], feature_group_count=2, rngs=nnx.Rngs(0)),

@@ -155,7 +155,7 @@ class _Builder:
         return self.place[index]
 
     def neurons(self, index: int, node: Activation) -> None:
-        """x / scale, the neurons, and a factor owed for what comes out."""
+        """The factor 1 / scale, the neurons, and a factor owed for what comes out."""
         (source,), scale = node.inputs, self.scales[index]
         factor, before = self.owed[source] / scale, self.nodes[source]
         place = self.place[source]
@@ -179,7 +179,7 @@ class _Builder:
     def function(self, index: int, node: Function) -> None:
         """An operation as it is; pooling and flattening as layers."""
         owed = {self.owed[i] for i in node.inputs}
-        passes = len(owed) == 1 and (node.moves or len(node.inputs) > 1)
+        passes = len(owed) == 1 and node.homogeneous
         places = [self.place[i] if passes else self.paid(i) for i in node.inputs]
         self.place[index] = self.add(node.layer or node.call, *places)
         self.owed[index] = owed.pop() if passes else 1.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +80,7 @@ def evaluate(nodes: Sequence[Node | None], x: Array, activation: Callable[[int, 
 
 
 def apply_synapse(node: Synapse, x: Array) -> Array:
-    """y = W x + b for a batch."""
+    """The synapse on a batch: W x + b."""
     if node.options is None:
         return x @ node.kernel + node.bias
     n = node.kernel.ndim

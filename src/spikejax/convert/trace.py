@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.extend import source_info_util
 from jax.extend.core import ClosedJaxpr, Literal, Var
 
@@ -54,13 +53,13 @@ class Function(Node):
     Attributes:
         name: the operation.
         call: the function of batches `[N, *]`.
-        moves: whether it only moves or averages values, so that a factor may go through it.
+        homogeneous: whether a factor of all inputs is one of the output, so that it may go through.
         layer: the layer of `spikejax.nn` that does the same, if there is one.
     """
 
     name: str
     call: Callable[..., Array] = field(repr=False)
-    moves: bool = False
+    homogeneous: bool = True
     layer: Any = None
 
 
@@ -77,28 +76,14 @@ class Activation(Node):
     levels: int = 0
 
 
-ELEMENTWISE = {"add", "sub", "mul", "div", "neg", "add_any", "convert_element_type", "copy", "stop_gradient"}
-MOVES = {"reshape", "transpose", "squeeze", "broadcast_in_dim", "slice", "rev", "expand_dims", "copy"}
-"""Operations that move values, or drop some."""
-LINEAR = (
-    MOVES
-    | ELEMENTWISE
-    | {
-        "reduce_sum",
-        "reduce_window_sum",
-        "concatenate",
-        "pad",
-        "dot_general",
-        "gather",
-        "conv_general_dilated",
-        "cumsum",
-        "dynamic_slice",
-        "select_n",
-    }
-)
-"""Operations that are linear in each of their inputs where the others are known, or in all of them together."""
-TOGETHER = {"add", "sub", "add_any", "concatenate"}
-"""Operations that are linear in several unknown inputs together."""
+ADDING = {"add", "sub", "add_any", "concatenate", "pad", "select_n"}
+"""Operations that are linear in all that is unknown together, and to which something known may add a constant."""
+LINEAR = ADDING | {
+    *("mul", "div", "neg", "convert_element_type", "copy", "stop_gradient", "reshape", "transpose", "squeeze"),
+    *("broadcast_in_dim", "slice", "dynamic_slice", "gather", "rev", "expand_dims", "reduce_sum", "cumsum"),
+    *("reduce_window_sum", "dot_general", "conv_general_dilated"),
+}
+"""Operations that are linear in what is unknown of their inputs."""
 
 
 def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32) -> list[Node | None]:
@@ -163,7 +148,7 @@ class _Tracer:
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
             return self.inline(closed, given, where)
         unknown = [value.node for value in given if isinstance(value, _Unknown)]
-        if name not in LINEAR or (len(unknown) > 1 and name not in TOGETHER) or _divides(name, given):
+        if name not in LINEAR or (len(unknown) > 1 and name not in ADDING) or _divides(name, given):
             raise ValueError(
                 f"`{name}` in {where} is neither linear nor a rectifier, and has no form in spikes: use ReLU or ReLU6, "
                 f"average instead of max pooling, and no softmax before the output"
@@ -213,24 +198,20 @@ class _Tracer:
             arguments = [next(rest)[None] if isinstance(v, _Unknown) else v for v in given]
             return eqn.primitive.bind(*arguments, **eqn.params)[0]
 
-        moves = name in MOVES or (name in ("mul", "div", "reduce_sum", "reduce_window_sum") and len(unknown) == 1)
-        layer, source = self.layer(eqn, given, shape), unknown
-        if isinstance(layer, AvgPool):
-            source = list(before.inputs)  # of the sum that the average is made of
+        known = [value for value in given if not isinstance(value, _Unknown)]
+        homogeneous = name not in ADDING or not any(np.any(value) for value in known)
+        layer, sources = self.layer(eqn, given, shape), tuple(unknown)
+        if isinstance(layer, AvgPool) and before is not None:
+            sources = before.inputs  # of the sum that the average is made of
+        call = layer or jax.vmap(one)
         return self.add(
             Function(
-                inputs=tuple(source),
-                shape=shape,
-                where=where,
-                name=name,
-                call=layer or jax.vmap(one),
-                moves=moves,
-                layer=layer,
+                inputs=sources, shape=shape, where=where, name=name, call=call, homogeneous=homogeneous, layer=layer
             )
         )
 
     def layer(self, eqn: Any, given: list[Any], shape: Shape) -> Any:
-        """The layer that an operation on one unknown value stands for, where there is one."""
+        """The layer that an operation stands for, where there is one."""
         name, params, first = eqn.primitive.name, eqn.params, given[0]
         if name == "reshape" and len(shape) == 1:
             return Flatten()
@@ -241,9 +222,9 @@ class _Tracer:
             if np.ndim(given[1]) == 0 and np.isclose(given[1], size if name == "div" else 1 / size):
                 return AvgPool(pool.window, pool.strides, pool.padding)
         if name == "reduce_window_sum" and {*params["base_dilation"], *params["window_dilation"]} == {1}:
-            sizes = (params["window_dimensions"], params["window_strides"])
-            if all((size[0], size[-1]) == (1, 1) for size in sizes):
-                return SumPool(*(tuple(size[1:-1]) for size in sizes), tuple(map(tuple, params["padding"][1:-1])))
+            window, strides = params["window_dimensions"], params["window_strides"]
+            if (window[0], window[-1], strides[0], strides[-1]) == (1, 1, 1, 1):
+                return SumPool(window[1:-1], strides[1:-1], tuple(map(tuple, params["padding"][1:-1])))
         return None
 
     def add(self, node: Node) -> _Unknown:

@@ -21,7 +21,8 @@ from spikejax.nn.adapter import (
     shape_of,
 )
 from spikejax.nn.sequential import below
-from spikejax.typing import Array, Network, Sequence as Steps, Shape, State, Stateless, Static, Through
+from spikejax.typing import Array, Network, Shape, State, Stateless, Static, Through
+from spikejax.typing import Sequence as Steps
 
 
 class Graph(Container):
