@@ -5,6 +5,7 @@ from spikejax.convert.neurons import RateIF, SignedIF, SignedState
 from spikejax.convert.predict import Prediction, accuracy_over_time, predict
 from spikejax.convert.quantized import QCFS
 from spikejax.convert.ranges import Range, Ranges
+from spikejax.convert.weights import load_torch
 
 __all__ = [
     "QCFS",
@@ -16,6 +17,7 @@ __all__ = [
     "SignedState",
     "accuracy_over_time",
     "convert",
+    "load_torch",
     "measure",
     "predict",
 ]

@@ -1,5 +1,6 @@
 """Networks of the literature, built from `spikejax.nn`."""
 
 from spikejax.models.classifiers import convolutional, fully_connected
+from spikejax.models.residual import BasicBlock, ResNet, resnet18
 
-__all__ = ["convolutional", "fully_connected"]
+__all__ = ["BasicBlock", "ResNet", "convolutional", "fully_connected", "resnet18"]
