@@ -1,6 +1,6 @@
 """Spiking neural networks on JAX and Flax: functional, fast, exportable."""
 
-from spikejax import cells, encoding, export, kernels, losses, nn, plasticity, scan, surrogate
+from spikejax import cells, convert, encoding, export, kernels, losses, nn, plasticity, scan, surrogate
 from spikejax.cells import (
     ALIF,
     CLIF,
@@ -60,6 +60,7 @@ __all__ = [
     "TernaryIF",
     "TernaryLIF",
     "cells",
+    "convert",
     "encoding",
     "export",
     "kernels",
