@@ -113,3 +113,15 @@ def test_sums_of_windows_and_explicit_padding():
         np.testing.assert_allclose(got, way(windows(padded, 2, 2), axis=(2, 4)), rtol=1e-6)
     with pytest.raises(ValueError, match=r"`padding` must be 'VALID', 'SAME' or a pair \(low, high\) an axis"):
         SumPool(2, padding=(1, 1))
+
+
+@pytest.mark.parametrize("kind", [sx.nn.MaxPool, sx.nn.AvgPool, sx.nn.SumPool])
+@pytest.mark.parametrize(
+    ("size", "options"), [(11, {}), (11, {"padding": ((0, 0), (1, 1))}), (10, {"window": 3})], ids=str
+)
+def test_compiled_after_a_reshape_pools_leave_the_rest_over(kind, size, options):
+    """As in a network over time. XLA of JAX 0.10.1 alone computes other values here on CPU."""
+    pool = kind(**{"window": 2} | options)
+    xs = np.float32(np.random.default_rng(0).random((50, 8, size, size, 8)))
+    over_time = lambda xs: pool(xs.reshape(-1, *xs.shape[2:]))  # noqa: E731
+    np.testing.assert_allclose(jax.jit(over_time)(xs), over_time(jnp.asarray(xs)), rtol=1e-5)
