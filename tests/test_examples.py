@@ -15,6 +15,15 @@ PRINTS = {
         r"spikejax: last loss 0\.0\d+, test accuracy \d\d\.\d\d%",
         r"largest difference of a loss in 44 steps: [\d.]+e-0[6-9]",
     ],
+    "convert_mnist": [
+        r"trained with ReLU: test accuracy [89]\d\.\d\d%",
+        r"mode 99\.9%",
+        r"layer +shape +largest .*",
+        r" +2  6x6x8 .*",
+        *(rf" *{mode}: [89]\d\.\d\d% at T = 12" for mode in ("max", r"99\.9%", "1/2", "1/3", "1/4", "1/5")),
+        r"trained with QCFS: test accuracy [89]\d\.\d\d%; spiking [89]\d\.\d\d% at T = 8",
+        r"picture: runs/convert-mnist/accuracy_over_time\.png",
+    ],
     "custom_neuron": [
         r"membrane 0\.5553 0\.0000 0\.4529 0\.4618  spikes \[0 1 0 0\]",
         r"root of the mean squared error of the firing rates: 0\.179 before, 0\.1[0-6]\d after training",

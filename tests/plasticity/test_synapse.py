@@ -16,6 +16,9 @@ def test_it_correlates_what_each_weight_connects(name):
     pre, post = activity(layer, shape)
     found = jax.jit(lambda layer, pre, post: synapse_of(layer).correlate(pre, post))(layer, pre[0], post[0])
     np.testing.assert_allclose(found, correlate(layer, pre[0], post[0]), atol=1e-5)
+    over_time = synapse_of(layer).correlate_over_time(pre, post)
+    want = sum(synapse_of(layer).correlate(x, y) for x, y in zip(pre, post, strict=True))
+    np.testing.assert_allclose(over_time, want, rtol=1e-5, atol=1e-5)
     assert np.abs(found).max() >= 1
     assert found.dtype == layer.kernel.dtype
 

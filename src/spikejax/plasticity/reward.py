@@ -120,7 +120,7 @@ class MSTDP(RewardRule):
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         traces, earlier, last = self.pairs_before(state, pre, post)
         met = earlier.weighted(each_sample(rewards, *pre.shape[:2]))
-        return RewardState(*traces, last), self.change(layer, met.as_batch())
+        return RewardState(*traces, last), self.change(layer, met)
 
 
 class MSTDPET(RewardRule):
@@ -184,13 +184,13 @@ class MSTDPET(RewardRule):
 
         rewards = each_sample(rewards, *pre.shape[:2])
         value, values = lax.scan(backwards, jnp.zeros_like(rewards[0]), rewards, reverse=True)
-        change = self.change(layer, earlier.weighted(values / self.tau_trace).as_batch())
+        change = self.change(layer, earlier.weighted(values / self.tau_trace))
         change += jnp.tensordot(kept * value, state.eligibility, 1)
 
         steps = pre.shape[0]
         left = kept ** jnp.arange(steps - 1, -1, -1) / self.tau_trace
         faded = earlier.weighted(jnp.broadcast_to(left[:, None], rewards.shape))
-        each = jax.vmap(lambda pairs: self.change(layer, pairs), in_axes=1)
+        each = jax.vmap(lambda pairs: self.change(layer, pairs), in_axes=1)  # sample by sample
         eligibility = kept**steps * state.eligibility + each(jax.tree.map(lambda a: a[:, :, None], faded))
         return EligibilityState(*traces, last, eligibility), change
 

@@ -68,10 +68,6 @@ class Pairs(NamedTuple):
         scale = lambda a: a * factor.reshape(factor.shape + (1,) * (a.ndim - factor.ndim))  # noqa: E731
         return Pairs((self.up[0], scale(self.up[1])), (self.down[0], scale(self.down[1])))
 
-    def as_batch(self) -> "Pairs":
-        """The steps and samples `[T, N, *]` as one batch `[T * N, *]`."""
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self)
-
 
 class TraceRule(Struct, kw_only=True):
     """Base of the rules that multiply traces of the spikes before and after a synapse.
@@ -111,9 +107,9 @@ class TraceRule(Struct, kw_only=True):
         raise NotImplementedError(f"{type(self).__name__} must define `pairs(self, state, pre, post)`")
 
     def change(self, layer: nnx.Module | Synapse, pairs: Pairs) -> Array:
-        """The change of the weight that `pairs` `[N, *]` stand for, in the shape of the weight."""
+        """The change of the weight that `pairs` `[T, N, *]` stand for, in the shape of the weight."""
         synapse = synapse_of(layer)
-        up, down = synapse.correlate(*pairs.up), synapse.correlate(*pairs.down)
+        up, down = synapse.correlate_over_time(*pairs.up), synapse.correlate_over_time(*pairs.down)
         return _strength(self.f_post, synapse.weight) * up - _strength(self.f_pre, synapse.weight) * down
 
     def step(self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[State, Array]:
@@ -132,9 +128,7 @@ class TraceRule(Struct, kw_only=True):
             TypeError: `layer` is no synapse.
             ValueError: a shape is not that of the layer, or of the traces.
         """
-        check_traces(state, pre[None], post[None])
-        state, pairs = self.pairs(state, pre, post)
-        return state, self.change(layer, pairs)
+        return self.steps(state, layer, pre[None], post[None])
 
     def steps(self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[State, Array]:
         """A whole sequence at once: `step` repeated, with the weight as it is.
@@ -153,7 +147,7 @@ class TraceRule(Struct, kw_only=True):
             ValueError: a shape is not that of the layer, or of the traces.
         """
         state, pairs = self.pairs_over_time(state, pre, post)
-        return state, self.change(layer, pairs.as_batch())
+        return state, self.change(layer, pairs)
 
     def pairs_over_time(self, state: State, pre: Array, post: Array) -> tuple[State, Pairs]:
         """The last traces, and what is multiplied at each step `[T, N, *]`."""

@@ -15,6 +15,9 @@ from spikejax.pytree import check
 from spikejax.typing import Array, Shape
 
 
+Value = float | Array
+
+
 class STDP(TraceRule):
     """A synapse grows where its input fires before its output, and shrinks where it fires after.
 
@@ -60,31 +63,46 @@ class STDP(TraceRule):
     def steps(self, state: Traces, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[Traces, Array]:
         """As `TraceRule.steps`, with one correlation instead of two where the strengths are numbers.
 
-        sum_t post[t] p[t]^T = sum_t a[t] pre[t]^T + (1 - 1/tau_pre) a[0] p[-1]^T
-        a[t] = post[t] + (1 - 1/tau_pre) a[t+1]
+        A trace goes to the other side as one that runs backwards; so all is on the side with fewer values, here pre:
+
+        sum_t pre[t] q[t] = sum_t b[t] post[t] + k b[0] q[-1],  b[t] = pre[t] + k b[t+1],  k = 1 - 1/tau_post
         """
         f_pre, f_post = self.f_pre, self.f_post
         if self.nearest or callable(f_pre) or callable(f_post) or jnp.ndim(f_pre) or jnp.ndim(f_post):
             return super().steps(state, layer, pre, post)
         check_traces(state, pre, post)
-        kept = 1 - 1 / self.tau_pre
+        synapse, keep_pre, keep_post = synapse_of(layer), 1 - 1 / self.tau_pre, 1 - 1 / self.tau_post
+        if pre[0].size < post[0].size:
+            p, back, mixed = _both_ways(state.pre, pre, keep_pre, keep_post, f_post, -f_pre)
+            change = synapse.correlate_over_time(mixed, post) - f_pre * synapse.correlate(keep_post * back, state.post)
+            return Traces(p, _last(state.post, post, keep_post)), change
+        q, back, mixed = _both_ways(state.post, post, keep_post, keep_pre, -f_pre, f_post)
+        change = synapse.correlate_over_time(pre, mixed) + f_post * synapse.correlate(state.pre, keep_pre * back)
+        return Traces(_last(state.pre, pre, keep_pre), q), change
 
-        def forwards(q: Array, now: Array) -> tuple[Array, Array]:
-            q = decay(q, now, 1 - 1 / self.tau_post, nearest=False)
-            return q, q
 
-        def backwards(a: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            spikes, q = now
-            a = decay(a, spikes, kept, nearest=False)
-            return a, f_post * a - f_pre * q
+def _both_ways(
+    trace: Array, spikes: Array, keep: Value, keep_back: Value, gain: Value, gain_back: Value
+) -> tuple[Array, Array, Array]:
+    """The last trace forwards, the first one backwards, and both with their gains at each step `[T, N, *]`."""
 
-        q, qs = lax.scan(forwards, state.post, post)
-        a, strengths = lax.scan(backwards, jnp.zeros_like(state.post), (post, qs), reverse=True)
-        synapse = synapse_of(layer)
-        change = synapse.correlate(pre.reshape(-1, *pre.shape[2:]), strengths.reshape(-1, *post.shape[2:]))
-        change += f_post * synapse.correlate(state.pre, kept * a)
-        p = lax.scan(lambda p, now: (decay(p, now, kept, nearest=False), None), state.pre, pre)[0]
-        return Traces(p, q), change
+    def forwards(trace: Array, now: Array) -> tuple[Array, Array]:
+        trace = decay(trace, now, keep, nearest=False)
+        return trace, trace
+
+    def backwards(back: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        spikes, trace = now
+        back = decay(back, spikes, keep_back, nearest=False)
+        return back, gain * trace + gain_back * back
+
+    last, traces = lax.scan(forwards, trace, spikes)
+    back, mixed = lax.scan(backwards, jnp.zeros_like(trace), (spikes, traces), reverse=True)
+    return last, back, mixed
+
+
+def _last(trace: Array, spikes: Array, keep: Value) -> Array:
+    """The trace after the last step."""
+    return lax.scan(lambda trace, now: (decay(trace, now, keep, nearest=False), None), trace, spikes)[0]
 
 
 class TripletTraces(NamedTuple):
