@@ -19,7 +19,7 @@ ENTRIES = {
 DENSE = {"shape": [64, 64, 784], "after": [64, 64, 400]}
 CONVOLUTIONAL = {"shape": [64, 16, 16, 16, 16], "after": [64, 16, 16, 16, 32]}
 TOLERANCE = 5e-4
-"""Of a change: the small difference of two sums over all steps, samples and places, which each adds in its own order."""
+"""Of a change: the small difference of two large sums, which each adds in an order of its own."""
 
 
 def cases(tiny: bool, device: str) -> list[Case]:

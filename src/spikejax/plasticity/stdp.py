@@ -14,7 +14,6 @@ from spikejax.plasticity.synapse import Synapse, synapse_of
 from spikejax.pytree import check
 from spikejax.typing import Array, Shape
 
-
 Value = float | Array
 
 
