@@ -101,7 +101,7 @@ def test_what_does_not_reach_the_output_is_left_out():
         ),
         (lambda x: (x, x), r"`ann` must give one array, got 2"),
     ],
-    ids=str,
+    ids=("gelu", "silu", "max pool", "softmax", "square", "inverse", "max", "constant", "einsum", "two outputs"),
 )
 def test_what_has_no_form_in_spikes(ann, message):
     with pytest.raises(ValueError, match=message):
