@@ -16,7 +16,7 @@ from spikejax.train import RunConfig, build_trainer, load_data
 WRONG = {
     "dataset": ("cifar", "`dataset` must be one of digits, mnist, fashion-mnist, got 'cifar'"),
     "model": ("mlp", "`model` must be one of fc, conv, got 'mlp'"),
-    "neuron": ("LIF", "`neuron` must be one of lif, if, plif, got 'LIF'"),
+    "neuron": ("LIF", "`neuron` must be one of lif, if, plif, relu, got 'LIF'"),
     "encoder": ("latency", "`encoder` must be one of poisson, direct, got 'latency'"),
     "loss": ("mae", "`loss` must be one of mse, cross-entropy, got 'mae'"),
     "precision": ("float16", "`precision` must be one of float32, bfloat16, got 'float16'"),
