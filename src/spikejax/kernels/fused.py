@@ -172,8 +172,14 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
     tangents = [t for leaf, t in zip(leaves, tangents, strict=True) if has_gradient(leaf)]
     active = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
     backend = BACKENDS[how.backend]
-    last, ys, hs = backend.forward(*how.structure.unflatten(leaves))
-    out = last, ys, hs if how.keep else None
+    problem = how.structure.unflatten(leaves)
+    if how.residuals == "packed" and not how.keep:
+        last, ys, kept = backend.packed(*problem)
+        out = last, ys, None
+    else:
+        last, ys, hs = backend.forward(*problem)
+        kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack(hs, ys)}[how.residuals]()
+        out = last, ys, hs if how.keep else None
 
     def push(residuals: Any, tangents: Floats) -> Floats:
         leaves, _ = residuals
@@ -196,7 +202,6 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
         found = [g for part in parts for g in part]
         return [found[i] for i in active]
 
-    kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack(hs, ys)}[how.residuals]()
     tangent = linear_call(push, pull, (leaves, kept), [tangents[i] for i in active])
     return out, as_cotangent(out, tangent)
 

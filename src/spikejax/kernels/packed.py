@@ -53,7 +53,12 @@ class KnownSpikes(ChargeFireReset):
 
 def pack(hs: State, ys: Array) -> Packed:
     """Rounds the charged states, and packs the spikes."""
-    return Packed(with_floats(hs, [a.astype(jnp.bfloat16) for a in floats(hs)]), jnp.packbits(ys != 0, axis=0))
+    return Packed(in_bfloat16(hs), jnp.packbits(ys != 0, axis=0))
+
+
+def in_bfloat16(hs: State) -> State:
+    """The charged states with their floating-point leaves rounded."""
+    return with_floats(hs, [a.astype(jnp.bfloat16) for a in floats(hs)])
 
 
 def known_run(

@@ -16,6 +16,7 @@ from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.blocks import Blocks, Drives, blocks_of
+from spikejax.kernels.packed import Packed, in_bfloat16
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
@@ -105,20 +106,29 @@ class MosaicAccess(Access):
 
 
 def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
-    """Takes a block from the first step to the last; writes h where there is room for it."""
-    (params, own, given, drives), (last, ys, hs) = ins, outs
+    """Takes a block from the first step to the last; writes h, and the spikes as bits, where there is room for them."""
+    (params, own, given, drives), (last, ys, hs, bits) = ins, outs
     params = access.read(params)
 
-    def body(t: Array, own: Floats) -> Floats:
+    def body(t: Array, carry: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        own, bytes_ = carry
         x = access.read_input(given, t)
         h = blocks.charge(access.read(drives.charge, t), (params, own, x))
         own, s = blocks.emit(access.read(drives.emit, t), (params, h))
         access.write(ys, s, t)
         if hs:
             access.write(hs, h, t)
-        return own
+        if bits:
+            so_far = 2 * bytes_[0] + jnp.where(s != 0, 1, 0)
+            access.write(bits, [so_far], lax.div(t, jnp.int32(8)))  # the cache takes what is written again
+            bytes_ = [jnp.where(lax.rem(t, jnp.int32(8)) == 7, 0, so_far)]
+        return own, bytes_
 
-    access.write(last, lax.fori_loop(0, steps, body, access.read(own)))
+    empty = access.settle([jnp.zeros(BLOCK, jnp.int32) for _ in bits])
+    own, bytes_ = lax.fori_loop(0, steps, body, (access.read(own), empty))
+    access.write(last, own)
+    if bits and steps % 8:
+        access.write(bits, [bytes_[0] * 2 ** (-steps % 8)], steps // 8)
 
 
 def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
@@ -197,24 +207,33 @@ class Pallas:
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
         """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
-        last, ys, _ = self._run(cell, state, xs, keep=False)
+        last, ys, _, _ = self._run(cell, state, xs)
         return last, ys
 
     def forward(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, State]:
         """The last state, the outputs and the charged states h `[T, N, *]`."""
-        return self._run(cell, state, xs, keep=True)
+        return self._run(cell, state, xs, keep="h")[:3]
 
-    def _run(self, cell: ChargeFireReset, state: State, xs: Sequence, *, keep: bool) -> tuple[State, Array, State]:
+    def packed(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
+        """The last state, the outputs, and what `pack` makes of a run, written by the kernel itself."""
+        last, ys, hs, bits = self._run(cell, state, xs, keep="packed")
+        return last, ys, Packed(in_bfloat16(hs), bits[0])
+
+    def _run(
+        self, cell: ChargeFireReset, state: State, xs: Sequence, keep: str = ""
+    ) -> tuple[State, Array, State, list[Array]]:
         blocks, steps = blocks_of(cell, state, xs), steps_of(xs)
         (params, tables), (own, _) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
         charged, last_shared = blocks.shared
-        over_time = [jax.ShapeDtypeStruct((steps, *a.shape), a.dtype) for a in own]
+        kept = {"h": lambda a: a.dtype, "packed": lambda _: jnp.bfloat16}.get(keep)
+        hs = [jax.ShapeDtypeStruct((steps, *a.shape), kept(a)) for a in own] if kept else []
+        eighth = jax.ShapeDtypeStruct((pl.cdiv(steps, 8), *blocks.s.shape), jnp.uint8)
         ys = jax.ShapeDtypeStruct((steps, *blocks.s.shape), blocks.s.dtype)
         ins = params, own, _input(xs), blocks.drives(tables)
-        outs = own, ys, over_time if keep else []
-        last, ys, hs = self._call(forward_kernel, blocks, xs, ins, outs)
+        outs = own, ys, hs, [eighth] if keep == "packed" else []
+        last, ys, hs, bits = self._call(forward_kernel, blocks, xs, ins, outs)
         join = blocks.layout.state
-        return join(last, last_shared), ys, join(hs, charged) if keep else None
+        return join(last, last_shared), ys, join(hs, charged) if keep else None, bits
 
     def backward(
         self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
