@@ -18,7 +18,7 @@ import optax
 from flax import nnx
 from rich.progress import track
 
-from spikejax.convert import QCFS, accuracy_over_time, convert, measure
+from spikejax.convert import QCFS, SignedIF, accuracy_over_time, convert, measure
 from spikejax.datasets import load_digits, load_mnist
 from spikejax.typing import Array
 from spikejax.visualize import plot_accuracy_over_time
@@ -97,8 +97,11 @@ for mode in ("max", "99.9%", 1 / 2, 1 / 3, 1 / 4, 1 / 5):
 
 quantised = Network(QCFS, nnx.Rngs(0))
 with_steps = train(quantised, "QCFS")
-curves["QCFS"] = np.asarray(accuracy_over_time(convert(quantised, x_train[:1000]), x_test, data.y_test, steps))
-print(f"trained with QCFS: test accuracy {with_steps:.2%}; spiking {curves['QCFS'][7]:.2%} at T = 8")
+print(f"trained with QCFS: test accuracy {with_steps:.2%}")
+for name, neuron in (("QCFS", None), ("QCFS, signed", SignedIF(v_init=0.5))):
+    spiking = convert(quantised, x_train[:1000], neuron=neuron)
+    curves[name] = np.asarray(accuracy_over_time(spiking, x_test, data.y_test, steps))
+    print(f"{name}: {curves[name][3]:.2%} at T = 4, {curves[name][7]:.2%} at T = 8")
 
 figure = plot_accuracy_over_time(curves, reference=own, title="accuracy of the converted networks")
 figure.savefig(options.out / "accuracy_over_time.png")

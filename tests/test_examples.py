@@ -21,7 +21,9 @@ PRINTS = {
         r"layer +shape +largest .*",
         r" +2  6x6x8 .*",
         *(rf" *{mode}: [89]\d\.\d\d% at T = 12" for mode in ("max", r"99\.9%", "1/2", "1/3", "1/4", "1/5")),
-        r"trained with QCFS: test accuracy [89]\d\.\d\d%; spiking [89]\d\.\d\d% at T = 8",
+        r"trained with QCFS: test accuracy [89]\d\.\d\d%",
+        r"QCFS: \d\d\.\d\d% at T = 4, [89]\d\.\d\d% at T = 8",
+        r"QCFS, signed: \d\d\.\d\d% at T = 4, [89]\d\.\d\d% at T = 8",
         r"picture: runs/convert-mnist/accuracy_over_time\.png",
     ],
     "custom_neuron": [

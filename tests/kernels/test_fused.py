@@ -114,7 +114,9 @@ def test_any_number_of_neurons_and_steps(shape, steps):
 
 
 @pytest.mark.parametrize("steps", [5, 8, 19])
-@pytest.mark.parametrize("cell", [sx.LIF(tau=3.0), sx.ALIF(v_threshold=0.5, decay_input=False), sx.NoisyLIF()], ids=repr)
+@pytest.mark.parametrize(
+    "cell", [sx.LIF(tau=3.0), sx.ALIF(v_threshold=0.5, decay_input=False), sx.NoisyLIF()], ids=repr
+)
 def test_the_kernel_packs_what_it_keeps_itself(cell, steps):
     xs = 2 * jax.random.normal(jax.random.key(0), (steps, 3, 171))
     state = cell.init_state(xs.shape[1:], key=jax.random.key(1))

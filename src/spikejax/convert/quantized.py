@@ -21,7 +21,7 @@ class QCFS(nnx.Module):
 
     Args:
         levels: number of steps, an integer >= 1; 4 to 16 are usual.
-        scale: largest value, > 0, learnt.
+        scale: largest value, > 0, learnt. Behind BatchNorm about 2; the paper starts from 8, from where it takes long.
 
     Raises:
         ValueError: an argument leaves its range.
@@ -30,7 +30,7 @@ class QCFS(nnx.Module):
     2022, eq. 15.
     """
 
-    def __init__(self, levels: int = 8, scale: ArrayLike = 8.0) -> None:
+    def __init__(self, levels: int = 8, scale: ArrayLike = 2.0) -> None:
         check("levels", levels, lambda n: (n >= 1) & (n == n // 1), "an integer >= 1")
         check("scale", scale, lambda s: (s > 0) & (np.ndim(s) == 0), "one number > 0")
         self.levels = levels
