@@ -119,9 +119,10 @@ def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: A
         if hs:
             access.write(hs, h, t)
         if bits:
-            so_far = 2 * bytes_[0] + jnp.where(s != 0, 1, 0)
+            so_far = 2 * bytes_[0] + (s != 0).astype(jnp.int32)
             access.write(bits, [so_far], lax.div(t, jnp.int32(8)))  # the cache takes what is written again
-            bytes_ = [jnp.where(lax.rem(t, jnp.int32(8)) == 7, 0, so_far)]
+            more = (lax.rem(t, jnp.int32(8)) != 7).astype(jnp.int32)
+            bytes_ = [so_far * jnp.broadcast_to(more, (BLOCK,))]
         return own, bytes_
 
     empty = access.settle([jnp.zeros(BLOCK, jnp.int32) for _ in bits])
