@@ -63,3 +63,6 @@ def test_errors():
         Graph(own[:2], [[0], [2]])
     with pytest.raises(ValueError, match=r"`inputs`\[1\] must be one index, because layer 1 is a cell, got \(0, 1\)"):
         Graph(own[:2], [[0], [0, 1]])
+    wide = Graph([nnx.Linear(4, 3, rngs=nnx.Rngs(0)), jnp.add], [[0], [1, 0]])
+    with pytest.raises(ValueError, match=r"layer 1 \(add\) refused an input of shape \(3, 3\) and \(3, 4\)"):
+        wide.init_state((3, 4))

@@ -79,13 +79,14 @@ def is_stateless(layer: Any) -> bool:
     return not isinstance(layer, Cell)
 
 
-def apply(layer: Any, name: str, x: Array) -> Array:
-    """`layer(x)` for one batch `[N, *]`, with the layer named when it refuses the input."""
+def apply(layer: Any, name: str, *xs: Array) -> Array:
+    """`layer(*xs)` for batches `[N, *]`, with the layer named when it refuses them."""
     try:
-        return layer(x)
+        return layer(*xs)
     except (TypeError, ValueError) as error:
         kind = getattr(layer, "__name__", type(layer).__name__)
-        raise ValueError(f"layer {name} ({kind}) refused an input of shape {jnp.shape(x)}: {error}") from error
+        shapes = " and ".join(str(jnp.shape(x)) for x in xs)
+        raise ValueError(f"layer {name} ({kind}) refused an input of shape {shapes}: {error}") from error
 
 
 def apply_over_time(layer: Any, name: str, xs: Sequence) -> Sequence:

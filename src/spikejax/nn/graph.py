@@ -72,7 +72,7 @@ class Graph(Container):
             xs = [values[j] for j in sources]
             if is_stateless(layer):
                 states.append(())
-                values.append(shape_of(layer, partial(_call, name=str(i)), *xs))
+                values.append(shape_of(layer, lambda layer, *xs, name=str(i): apply(layer, name, *xs), *xs))
             else:
                 own_key = None if key is None else jax.random.fold_in(key, i)
                 states.append(layer.init_state(xs[0].shape, dtype, key=own_key))
@@ -84,7 +84,7 @@ class Graph(Container):
         values, states = [jnp.asarray(x)], []
         for i, (layer, sources, old) in enumerate(zip(self.layers, self.inputs, state, strict=True)):
             xs = [values[j] for j in sources]
-            new, y = ((), _call(layer, *xs, name=str(i))) if is_stateless(layer) else layer.step(old, xs[0])
+            new, y = ((), apply(layer, str(i), *xs)) if is_stateless(layer) else layer.step(old, xs[0])
             states.append(new)
             values.append(y)
         return tuple(states), values[-1]
@@ -111,18 +111,14 @@ class Graph(Container):
         return x, self
 
 
-def _call(layer: Any, *xs: Array, name: str) -> Array:
-    return apply(layer, name, xs[0]) if len(xs) == 1 else layer(*xs)
-
-
 def _join(layer: Any, name: str, given: list[Any]) -> Any:
     """A layer of several inputs on all steps at once."""
     if all(isinstance(xs, Static) for xs in given):
-        return Static(layer(*(xs.value for xs in given)), given[0].steps)
+        return Static(apply(layer, name, *(xs.value for xs in given)), given[0].steps)
     steps = next(xs.shape[0] for xs in given if not isinstance(xs, Static))
     flat = []
     for xs in given:
         whole = jnp.broadcast_to(xs.value, (steps, *xs.value.shape)) if isinstance(xs, Static) else xs
         flat.append(whole.reshape(-1, *whole.shape[2:]))
-    y = layer(*flat)
+    y = apply(layer, name, *flat)
     return y.reshape(steps, -1, *y.shape[1:])

@@ -74,7 +74,7 @@ class TraceRule(Struct, kw_only=True):
         dW = f_post(W) sum_n up[n] - f_pre(W) sum_n down[n]
 
     where up and down are products of a value before and one after the synapse, which `pairs` gives. A whole sequence
-    needs two correlations, whatever its length: its steps go through them as one batch.
+    needs two correlations, `Synapse.correlate_over_time`, whatever its length.
 
     Args:
         f_pre: how strongly spikes before the synapse weaken it.
