@@ -57,6 +57,20 @@ def weights(problem: Problem) -> list[np.ndarray]:
     return found
 
 
+def trained(problem: Problem) -> tuple[list[np.ndarray], list[tuple[np.ndarray, ...]]]:
+    """A network for images of 28 x 28 as if it were trained: three convolutions and a dense layer of 10 classes.
+
+    Returns:
+        The kernels, channels last, and of the BatchNorm behind each convolution scale, bias, mean and variance.
+    """
+    rng, channels = np.random.default_rng(4), problem["channels"]
+    shapes = [(3, 3, i, channels) for i in (1, channels, channels)] + [(channels, 10)]
+    kernels = [rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape).astype(np.float32) for shape in shapes]
+    low, high = np.array([[0.5, -0.2, -0.1, 0.2], [1.5, 0.3, 0.1, 0.6]])
+    norms = [tuple(rng.uniform(low, high, (channels, 4)).astype(np.float32).T) for _ in range(3)]
+    return kernels, norms
+
+
 def _normal(rng: np.random.Generator, shape: list[int]) -> np.ndarray:
     """Normally distributed numbers, drawn once for at most `DRAWN` elements and repeated for more."""
     return np.resize(rng.standard_normal(min(DRAWN, math.prod(shape)), np.float32), shape)

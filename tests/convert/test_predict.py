@@ -59,7 +59,7 @@ def test_accuracy_over_time(net):
 
 
 def test_errors(net):
-    with pytest.raises(ValueError, match=r"`steps` and `chunk` must be >= 1, got 0 and 10"):
+    with pytest.raises(ValueError, match=r"`steps` and `chunk` must be >= 1, got 0 and 2"):
         predict(net, X, 0)
     with pytest.raises(ValueError, match=r"`net` must put out \[N, classes\], two classes at least, got \(16, 1\)"):
         predict(sx.nn.Sequential(sx.nn.Flatten(), lambda x: x[:, :1], sx.IF()), X, 3)
