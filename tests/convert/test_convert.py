@@ -30,11 +30,12 @@ def rate(net, x=X, steps=64):
     return jax.jit(lambda x: sx.run(net, x, steps=steps)[1].mean(0))(x)
 
 
+@pytest.mark.parametrize("channels", [False, True])
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("make", [Residual, chain])
-def test_with_analog_activations_it_is_the_network(make, fold):
+def test_with_analog_activations_it_is_the_network(make, fold, channels):
     ann = make(nnx.Rngs(0))
-    net = convert(ann, X, "max", neuron=Analog(), fold=fold)
+    net = convert(ann, X, "max", neuron=Analog(), fold=fold, channels=channels)
     np.testing.assert_allclose(rate(net, steps=2), ann(X), atol=1e-5)
     assert isinstance(net, Graph if make is Residual else Sequential)
     scales = sum(isinstance(layer, sx.nn.Scale) for layer in net.layers)
@@ -59,6 +60,21 @@ def test_factors_do_not_go_through_constants():
         return nnx.relu(x - 0.25) * jnp.arange(7.0)[:, None, None]
 
     np.testing.assert_allclose(rate(convert(ann, X, neuron=Analog()), steps=2), ann(X), atol=1e-5)
+
+
+def test_scales_of_channels_go_through_groups_pools_and_maps():
+    rngs = nnx.Rngs(0)
+    first, grouped = nnx.Conv(2, 8, (3, 3), rngs=rngs), nnx.Conv(8, 12, (3, 3), feature_group_count=4, rngs=rngs)
+    head = nnx.Linear(3 * 3 * 12, 3, rngs=rngs)
+
+    def ann(x):
+        x = nnx.relu(first(x))
+        x = nnx.avg_pool(nnx.relu(grouped(x)), (2, 2), (2, 2))
+        return head(x.reshape(len(x), -1))
+
+    net = convert(ann, X, neuron=Analog(), channels=True)
+    np.testing.assert_allclose(rate(net, steps=2), ann(X), atol=1e-5)
+    assert not any(isinstance(layer, sx.nn.Scale) for layer in net.layers)
 
 
 def test_the_error_of_a_network_falls_with_time():
@@ -107,6 +123,47 @@ def test_scales_by_momentum():
         average = new if average is None else 0.9 * average + 0.1 * new
     found = measure(ann, X, "99%", momentum=0.1, batch_size=4).layers[0]
     np.testing.assert_allclose(found.scale, average, rtol=1e-4)
+
+
+def test_scales_of_each_channel():
+    ann = chain(nnx.Rngs(0))
+    first = np.asarray(nnx.relu(ann.layers[0](X))).reshape(-1, 4)
+    found = measure(ann, X, "90%", channels=True).layers[0]
+    np.testing.assert_allclose(found.scale, np.percentile(first, 90, axis=0), atol=0.005)
+    np.testing.assert_allclose(found.clipped, np.maximum(first - found.scale, 0).sum() / first.sum(), atol=2e-3)
+    assert found.histogram.sum() == first.size
+    mode = measure(ann, X, channels=True).layers[0]
+    np.testing.assert_allclose(mode.scale, first.max(0), rtol=1e-6)
+    assert f"{first.max(0).min():.3f}..{first.max():.3f}" in str(measure(ann, X, channels=True))
+
+
+def test_balanced_scales():
+    ann = chain(nnx.Rngs(0))
+    scales = [np.zeros(4), np.zeros(8)]
+    for part in np.array_split(np.asarray(X), 4):
+        x, given = part, []
+        for layer, scale in zip((ann.layers[0], nnx.Sequential(*ann.layers[2:5])), scales, strict=True):
+            a = np.maximum(layer(x), 0.0)
+            given.append(scale + 2 * np.maximum(a - scale, 0).reshape(-1, len(scale)).mean(0))
+            x = np.minimum(a, given[-1]).astype(np.float32)
+        scales = given
+    found = measure(ann, X, "balanced", batch_size=4)
+    for layer, scale in zip(found.layers, scales, strict=True):
+        np.testing.assert_allclose(layer.scale, np.where(scale > 0, scale, 1.0), rtol=1e-4)
+    net = convert(ann, found, sample_shape=X.shape[1:])
+    assert net[1] == RateIF(v_init=0.5)
+    analog = rate(convert(ann, found, sample_shape=X.shape[1:], neuron=Analog()), steps=2)
+    np.testing.assert_allclose(rate(net, steps=256), analog, atol=0.03 * np.abs(analog).max())
+
+
+def test_spikes_as_input():
+    ann = chain(nnx.Rngs(0))
+    net = convert(ann, X, coding="poisson")
+    assert isinstance(net[0], sx.encoding.Poisson)
+    start = net.init_state(X.shape, key=jax.random.key(1))
+    errors = [np.abs(sx.run(net, X, start, steps=steps)[1].mean(0) - ann(X)).mean() for steps in (50, 800)]
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.1 * np.abs(ann(X)).max()
 
 
 def test_the_scale_does_not_pass_the_limit_of_relu6():
@@ -195,7 +252,7 @@ def test_shared_modules_become_two():
 @pytest.mark.parametrize("mode", ["min", "0%", "101%", "x%", 0.0, 1.5, True])
 def test_modes_that_are_none(mode):
     with pytest.raises(
-        ValueError, match=r'`mode` must be "max", a percentile such as "99.9%", or a number in \(0, 1\]'
+        ValueError, match=r'`mode` must be "max", "balanced", a percentile such as "99.9%", or a number in \(0, 1\]'
     ):
         measure(chain(nnx.Rngs(0)), X, mode)
 
@@ -208,6 +265,12 @@ def test_errors():
         convert(ann, measure(ann, X))
     with pytest.raises(ValueError, match=r"`calibration` holds the ranges of another network"):
         convert(Residual(nnx.Rngs(0)), measure(ann, X), sample_shape=X.shape[1:])
+    with pytest.raises(
+        ValueError, match=r"`momentum` must be within \[0, 1\], or None as for mode 'balanced', got 0.1"
+    ):
+        measure(ann, X, "balanced", momentum=0.1)
+    with pytest.raises(ValueError, match=r"`coding` must be .*'poisson'"):
+        convert(ann, X, coding="poison")
     with pytest.raises(ValueError, match=r"`burst` must be an integer >= 1, got 0"):
         RateIF(burst=0)
     with pytest.raises(ValueError, match=r"`v_init` must be within \[0, 1\), got 1.0: of the threshold"):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.convert.networks import chain, inputs
+from tests.convert.networks import Residual, chain, inputs
 
 import spikejax as sx
-from spikejax.convert import accuracy_over_time, convert, predict
+from spikejax.convert import RateIF, accuracy_over_time, calibrate_offset, convert, predict
 
 X = inputs()
 
@@ -65,3 +65,42 @@ def test_errors(net):
         predict(sx.nn.Sequential(sx.nn.Flatten(), lambda x: x[:, :1], sx.IF()), X, 3)
     with pytest.raises(ValueError, match=r"as many samples, at least one, got 16 and 3"):
         accuracy_over_time(net, X, jnp.zeros(3), 4)
+    with pytest.raises(ValueError, match=r"`steps` and `rounds` must be >= 1, got 4 and 0"):
+        calibrate_offset(net, X, 4, rounds=0)
+
+
+class Replay:
+    """Gives the steps of a sequence one after another, whatever it sees."""
+
+    def __init__(self, xs):
+        self.xs = xs
+
+    def init_state(self, shape, dtype=jnp.float32, *, key=None):
+        return jnp.zeros((), jnp.int32)
+
+    def step(self, state, x):
+        return state + 1, self.xs[state]
+
+
+def test_spikes_too_many_or_too_few_are_mended():
+    xs = jnp.array([[0.9, 0.0, 0.3], [-0.2, 0.0, 0.3], [-0.2, 0.0, 0.3], [-0.2, 2.4, 0.3]])[:, None]
+    net = sx.nn.Sequential(Replay(xs), RateIF(v_init=0.5))
+    x, wanted = jnp.zeros((1, 3)), jnp.round(xs.sum(0))
+    np.testing.assert_array_equal(sx.run(net, x, steps=4)[1].sum(0) - wanted, [[1, -1, 0]])
+    state = jax.jit(lambda x: calibrate_offset(net, x, 4))(x)
+    np.testing.assert_array_equal(sx.run(net, x, state, steps=4)[1].sum(0), wanted)
+    np.testing.assert_array_equal(state[1].v, [[-0.5, 1.5, 0.5]])
+
+
+def test_calibrated_offsets_say_more_in_few_steps():
+    ann, x = Residual(nnx.Rngs(0)), inputs(64)
+    net = convert(ann, x, neuron=RateIF(v_init=0.5))
+    errors = []
+    for state in (None, calibrate_offset(net, x, 8), calibrate_offset(net, x, 8, rounds=3)):
+        found = jax.jit(lambda x, state=state: predict(net, x, 8, state=state).outputs)(x)
+        errors.append(float(np.abs(found - ann(x)).mean()))
+    assert errors[1] < 0.9 * errors[0]
+    assert errors[2] < 0.9 * errors[0]
+    labels = ann(x).argmax(-1)
+    plain, mended = (accuracy_over_time(net, x, labels, 8, calibrated=c)[-1] for c in (False, True))
+    assert mended >= plain

@@ -2,6 +2,7 @@
 
 from spikejax.convert.convert import convert, measure
 from spikejax.convert.neurons import RateIF, SignedIF, SignedState
+from spikejax.convert.offset import calibrate_offset
 from spikejax.convert.predict import Prediction, accuracy_over_time, predict
 from spikejax.convert.quantized import QCFS
 from spikejax.convert.ranges import Range, Ranges
@@ -16,6 +17,7 @@ __all__ = [
     "SignedIF",
     "SignedState",
     "accuracy_over_time",
+    "calibrate_offset",
     "convert",
     "load_torch",
     "measure",

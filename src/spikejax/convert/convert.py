@@ -13,7 +13,10 @@ from spikejax import nn
 from spikejax.cells import IF
 from spikejax.convert.neurons import RateIF
 from spikejax.convert.ranges import Ranges, measure_nodes
+from spikejax.convert.scales import Mode
 from spikejax.convert.trace import Activation, Function, Node, Synapse, trace
+from spikejax.encoding import Poisson
+from spikejax.kernels import check_option
 from spikejax.typing import Array, Cell
 
 
@@ -22,6 +25,7 @@ def measure(
     calibration: ArrayLike,
     mode: str | float = "max",
     *,
+    channels: bool = False,
     momentum: float | None = None,
     batch_size: int = 100,
 ) -> Ranges:
@@ -30,8 +34,10 @@ def measure(
     Args:
         ann: a trained network, a function of one batch `[N, *]`; modules are taken in inference mode.
         calibration: samples `[n, *]`, as they go into the network.
-        mode: what the highest firing rate stands for: "max", the largest activation; a percentile such as "99.9%"; or
-            a number in (0, 1], that share of the largest.
+        mode: what the highest firing rate stands for: "max", the largest activation; a percentile such as "99.9%"; a
+            number in (0, 1], that share of the largest; or "balanced", for every channel a scale that starts from 0 and
+            that each batch raises by twice the mean of what it cuts.
+        channels: True gives every channel (feature) a scale of its own.
         momentum: None measures over all samples, percentiles to within 1/4096 of the largest value; a number averages
             over the batches instead, s + momentum (new - s), which depends on their order.
         batch_size: samples that go through at once.
@@ -42,7 +48,8 @@ def measure(
 
     Source: "max": Diehl et al., "Fast-classifying, high-accuracy spiking deep networks through weight and threshold
     balancing", 2015; percentiles: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient
-    event-driven networks for image classification", 2017, section 2.2.
+    event-driven networks for image classification", 2017, section 2.2; "balanced": Bu, Li and Yu, "Inference-scale
+    complexity in ANN-SNN conversion for high-performance and low-power applications", 2024, local threshold balancing.
 
     SpikingJelly: `VoltageHook`, always by momentum, 0.1.
     """
@@ -50,7 +57,7 @@ def measure(
     if data.ndim < 2 or not len(data):
         raise ValueError(f"`calibration` must be samples [n, *], at least one, got shape {data.shape}")
     nodes = trace(_inference(ann), data.shape[1:], data.dtype)
-    return measure_nodes(nodes, data, mode, momentum, batch_size)
+    return measure_nodes(nodes, data, Mode.parse(mode, channels, momentum), batch_size)
 
 
 def convert(
@@ -60,7 +67,9 @@ def convert(
     *,
     sample_shape: tuple[int, ...] | None = None,
     neuron: Cell | None = None,
+    coding: str = "constant",
     fold: bool = True,
+    channels: bool = False,
     momentum: float | None = None,
 ) -> nn.Sequential | nn.Graph:
     """Makes a spiking network of a trained one: its rates converge to the activations as 1 / T.
@@ -77,8 +86,12 @@ def convert(
         mode: as for `measure`; not needed with its result.
         sample_shape: shape of one sample, needed where `calibration` are ranges.
         neuron: the neuron, which fires at threshold 1 with soft reset, such as `RateIF(v_init=0.5)`, `RateIF(burst=4)`
-            or `SignedIF()`; None takes `sx.IF(v_reset=None)`, and `RateIF(v_init=0.5)` for quantised activations.
+            or `SignedIF()`; None takes `sx.IF(v_reset=None)`, and `RateIF(v_init=0.5)` for quantised activations and
+            for mode "balanced".
+        coding: "constant" shows the input itself at every step; "poisson" spikes of that probability, for inputs within
+            [0, 1], which need a key: `run(net, x, net.init_state(x.shape, key=key), steps=50)`.
         fold: True puts the scales into the weights wherever they can go, False before and after each neuron.
+        channels: as for `measure`.
         momentum: as for `measure`.
 
     Raises:
@@ -95,12 +108,15 @@ def convert(
         nodes, ranges = trace(_inference(ann), sample_shape), calibration
     else:
         data = np.asarray(calibration)
-        ranges = measure(ann, data, mode, momentum=momentum)
+        ranges = measure(ann, data, mode, channels=channels, momentum=momentum)
         nodes = trace(_inference(ann), data.shape[1:], data.dtype)
-    scales = {int(r.name): r.scale for r in ranges.layers}
+    scales = {int(r.name): np.asarray(r.scale, np.float32) for r in ranges.layers}
     if set(scales) != {i for i, node in enumerate(nodes) if isinstance(node, Activation)}:
         raise ValueError("`calibration` holds the ranges of another network: measure this one")
-    return _Builder(nodes, scales, neuron, fold).network()
+    check_option("coding", coding, ("constant", "poisson"))
+    if neuron is None and ranges.mode == "balanced":
+        neuron = RateIF(v_init=0.5)
+    return _Builder(nodes, scales, neuron, fold).network(Poisson() if coding == "poisson" else None)
 
 
 def _inference(ann: Any) -> Any:
@@ -112,22 +128,31 @@ def _inference(ann: Any) -> Any:
     return copy
 
 
+NOTHING = np.ones((), np.float32)
+"""The factor of what is owed nothing."""
+
+
 class _Builder:
     """Layers and their wiring, made of nodes.
 
-    A value may be owed a factor: what stands there times the factor is the activation. It goes through operations that
-    only move values, into the weights of the next synapse; where it cannot go it is paid by a layer of its own.
+    A value may be owed a factor, one number or one a channel: what stands there times the factor is the activation. It
+    goes through operations that only move values, into the weights of the next synapse; where it cannot go it is paid
+    by a layer of its own.
     """
 
-    def __init__(self, nodes: list[Node | None], scales: dict[int, float], neuron: Cell | None, fold: bool) -> None:
+    def __init__(
+        self, nodes: list[Node | None], scales: dict[int, np.ndarray], neuron: Cell | None, fold: bool
+    ) -> None:
         self.nodes, self.scales, self.neuron, self.fold = nodes, scales, neuron, fold
         self.users = [sum(i in node.inputs for node in nodes if node) for i in range(len(nodes))]
         self.layers: list[Any] = []
         self.inputs: list[tuple[int, ...]] = []
-        self.place, self.owed = {0: 0}, {0: 1.0}
+        self.place, self.owed = {0: 0}, {0: NOTHING}
 
-    def network(self) -> nn.Sequential | nn.Graph:
-        """The whole network."""
+    def network(self, encoder: Cell | None = None) -> nn.Sequential | nn.Graph:
+        """The whole network, behind the encoder of its input."""
+        if encoder is not None:
+            self.place[0] = self.add(encoder, 0)
         for index, node in enumerate(self.nodes):
             if isinstance(node, Activation):
                 self.neurons(index, node)
@@ -149,9 +174,9 @@ class _Builder:
 
     def paid(self, index: int) -> int:
         """The place of a value that is owed nothing."""
-        if self.owed[index] != 1.0:
+        if np.any(self.owed[index] != 1.0):
             self.place[index] = self.add(nn.Scale(self.owed[index]), self.place[index])
-            self.owed[index] = 1.0
+            self.owed[index] = NOTHING
         return self.place[index]
 
     def neurons(self, index: int, node: Activation) -> None:
@@ -172,17 +197,37 @@ class _Builder:
     def synapse(self, index: int, node: Synapse) -> None:
         """A dense layer or convolution, with the factor of its input in the weights."""
         (source,) = node.inputs
-        factor = self.owed[source]
-        self.place[index] = self.add(_layer(replace(node, kernel=node.kernel * factor)), self.place[source])
-        self.owed[index] = 1.0
+        kernel = node.kernel * _of_inputs(self.owed[source], node)
+        self.place[index] = self.add(_layer(replace(node, kernel=kernel)), self.place[source])
+        self.owed[index] = NOTHING
 
     def function(self, index: int, node: Function) -> None:
         """An operation as it is; pooling and flattening as layers."""
-        owed = {self.owed[i] for i in node.inputs}
-        passes = len(owed) == 1 and node.homogeneous
-        places = [self.place[i] if passes else self.paid(i) for i in node.inputs]
+        first, *others = (self.owed[i] for i in node.inputs)
+        after = _through(node, first) if all(np.array_equal(first, other) for other in others) else None
+        places = [self.place[i] if after is not None else self.paid(i) for i in node.inputs]
         self.place[index] = self.add(node.layer or node.call, *places)
-        self.owed[index] = owed.pop() if passes else 1.0
+        self.owed[index] = NOTHING if after is None else after
+
+
+def _of_inputs(factor: np.ndarray, node: Synapse) -> np.ndarray:
+    """A factor, one number or one for each input, as it multiplies the kernel."""
+    if factor.ndim == 0:
+        return factor
+    *_, inputs, outputs = node.kernel.shape
+    groups = node.options["feature_group_count"] if node.options else 1
+    return np.repeat(factor.reshape(groups, inputs), outputs // groups, axis=0).T
+
+
+def _through(node: Function, factor: np.ndarray) -> np.ndarray | None:
+    """What a factor of all inputs has become behind an operation; None where it does not go through."""
+    if not node.homogeneous:
+        return None
+    if factor.ndim == 0 or isinstance(node.layer, nn.AvgPool | nn.SumPool):
+        return factor
+    if isinstance(node.layer, nn.Flatten):
+        return np.tile(factor, node.shape[0] // len(factor))
+    return factor if node.name in ("add", "add_any", "sub") and len(node.inputs) == 2 else None
 
 
 def _layer(node: Synapse) -> nnx.Linear | nnx.Conv:

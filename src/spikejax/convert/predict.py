@@ -8,8 +8,9 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.convert.offset import calibrate_offset
 from spikejax.scan import run
-from spikejax.typing import Array, Network
+from spikejax.typing import Array, Network, State
 
 IN_CACHE = (20, 2)
 """Samples, and steps of them, computed at once on a CPU: few, so that membranes and spikes stay in the cache."""
@@ -50,6 +51,7 @@ def predict(
     confidence: float = jnp.inf,
     chunk: int | None = None,
     key: Array | None = None,
+    state: State = None,
 ) -> Prediction:
     """Shows static inputs for many steps and says, after each, which class has most output so far.
 
@@ -61,6 +63,7 @@ def predict(
             that stops. Steps go on here, for all samples of the batch.
         chunk: steps computed at once; memory grows with it, not with T. None takes 2 on a CPU, 10 elsewhere.
         key: for networks that draw, as with a `Poisson` encoder.
+        state: state to start from, such as `calibrate_offset` gives; None starts from `net.init_state`.
 
     Raises:
         ValueError: `steps` or `chunk` is < 1, or the output is not `[N, classes]` with at least two classes.
@@ -68,7 +71,8 @@ def predict(
     x, chunk = jnp.asarray(x), _at_once()[1] if chunk is None else chunk
     if steps < 1 or chunk < 1:
         raise ValueError(f"`steps` and `chunk` must be >= 1, got {steps} and {chunk}")
-    state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
+    if state is None:
+        state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
     graph, params, rest = nnx.split(net, nnx.Param, ...)
 
     def some(carry: Any, count: int) -> Any:
@@ -106,6 +110,7 @@ def accuracy_over_time(
     batch_size: int | None = None,
     chunk: int | None = None,
     key: Array | None = None,
+    calibrated: bool = False,
 ) -> Array:
     """Share of samples classified right after each step `[T]`, in one pass over the samples.
 
@@ -118,6 +123,7 @@ def accuracy_over_time(
             cache, and 500 elsewhere.
         chunk: steps computed at once; None takes 2 on a CPU, 10 elsewhere.
         key: for networks that draw, as with a `Poisson` encoder.
+        calibrated: True starts each batch from what `calibrate_offset` gives for all steps.
 
     Raises:
         ValueError: as `predict`, or there are not as many labels as samples.
@@ -130,7 +136,9 @@ def accuracy_over_time(
 
     @jax.jit
     def right(variables: Any, x: Array, labels: Array, key: Array | None) -> Array:
-        said = predict(nnx.merge(graph, variables), x, steps, chunk=chunk, key=key)
+        own = nnx.merge(graph, variables)
+        state = calibrate_offset(own, x, steps) if calibrated else None
+        said = predict(own, x, steps, chunk=chunk, key=key, state=state)
         return jnp.sum(said.classes == labels, axis=1)
 
     total = jnp.zeros(steps)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,9 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.convert.scales import BINS, Mode
 from spikejax.convert.trace import Activation, Node, Synapse
 from spikejax.typing import Array
-
-BINS = 4096
-"""Bins of the histogram that percentiles are taken from."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Range:
         where: the line of the program that it comes from.
         shape: its shape for one sample.
         largest: its largest value.
-        scale: the value that the highest firing rate, one spike a step, will stand for.
+        scale: the value that the highest firing rate, one spike a step, will stand for: one number, or one a channel.
         clipped: share of all activity that lies above the scale and so is lost.
         rate: mean firing rate to expect, spikes a step.
         histogram: how many values lie in each of equal bins from 0 to `largest`.
@@ -35,7 +34,7 @@ class Range:
     where: str
     shape: tuple[int, ...]
     largest: float
-    scale: float
+    scale: float | np.ndarray
     clipped: float
     rate: float
     histogram: np.ndarray
@@ -54,10 +53,10 @@ class Ranges:
     layers: tuple[Range, ...]
 
     def __str__(self) -> str:
-        head = f"{'layer':>5}  {'shape':14}{'largest':>9}{'scale':>9}{'clipped':>9}{'rate':>7}  error at T=50"
+        head = f"{'layer':>5}  {'shape':14}{'largest':>9}{'scale':>14}{'clipped':>9}{'rate':>7}  error at T=50"
         rows = [
-            f"{r.name:>5}  {'x'.join(map(str, r.shape)):14}{r.largest:9.3f}{r.scale:9.3f}{r.clipped:9.2%}{r.rate:7.3f}"
-            f"  {r.clipped + 0.5 / (50 * max(r.rate, 1e-9)):.1%} of the activity"
+            f"{r.name:>5}  {'x'.join(map(str, r.shape)):14}{r.largest:9.3f}{_span(r.scale):>14}{r.clipped:9.2%}"
+            f"{r.rate:7.3f}  {r.clipped + 0.5 / (50 * max(r.rate, 1e-9)):.1%} of the activity"
             for r in self.layers
         ]
         return "\n".join((f"mode {self.mode}", head, *rows))
@@ -108,86 +107,85 @@ def rectify(index: int, node: Activation, x: Array) -> Array:
     return jnp.clip(x, 0, node.limit)
 
 
-def measure_nodes(
-    nodes: Sequence[Node | None], data: ArrayLike, mode: str | float, momentum: float | None, batch_size: int
-) -> Ranges:
-    """Runs the network over `data` once for the largest values, and once more for the histograms."""
-    share, percentile = parse_mode(mode)
+def measure_nodes(nodes: Sequence[Node | None], data: ArrayLike, mode: Mode, batch_size: int) -> Ranges:
+    """Runs the network over `data` once for the largest values and the scales, and once more for the histograms."""
+    values = np.asarray(data)
+    batches = [jnp.asarray(x) for x in np.array_split(values, max(1, -(-len(values) // batch_size)))]
     found = {i: node for i, node in enumerate(nodes) if isinstance(node, Activation)}
-    batches = np.array_split(np.asarray(data), max(1, -(-len(np.asarray(data)) // batch_size)))
+    groups = {i: node.shape[-1] if mode.channels and node.shape else 1 for i, node in found.items()}
 
-    @jax.jit
-    def activations(x: Array) -> dict[int, Array]:
+    def activations(x: Array, change: Callable[[int, Array], Array] = lambda i, a: a) -> dict[int, Array]:
         kept: dict[int, Array] = {}
 
         def keep(index: int, node: Activation, x: Array) -> Array:
-            kept[index] = rectify(index, node, x)
-            return kept[index]
+            a = rectify(index, node, x)
+            kept[index] = a.reshape(-1, groups[index])
+            return change(index, a)
 
         evaluate(nodes, x, keep)
         return kept
 
-    @jax.jit
-    def facts(x: Array) -> dict[int, tuple[Array, Array]]:
-        top = lambda a: jnp.max(a) * share if percentile is None else jnp.percentile(a, percentile)  # noqa: E731
-        return {i: (jnp.max(a), top(a)) for i, a in activations(x).items()}
-
-    largest, average = dict.fromkeys(found, 0.0), {}
+    scale = jax.jit(lambda scales, x: _scale(activations, mode, scales, x))
+    largest, scales, first = (
+        {i: np.zeros(n) for i, n in groups.items()},
+        {i: np.zeros(n) for i, n in groups.items()},
+        True,
+    )
     for x in batches:
-        for i, (top, chosen) in facts(jnp.asarray(x)).items():
-            largest[i] = max(largest[i], float(top))
-            average[i] = (
-                float(chosen) if i not in average else average[i] + (momentum or 0) * (float(chosen) - average[i])
-            )
-
-    @jax.jit
-    def count(x: Array) -> dict[int, Array]:
-        return {i: jnp.histogram(a, BINS, (0.0, max(largest[i], 1e-12)))[0] for i, a in activations(x).items()}
-
-    histograms: dict[int, np.ndarray] = dict.fromkeys(found, np.zeros(BINS))
+        tops, new = scale(scales, x)
+        largest = {i: np.maximum(largest[i], top) for i, top in tops.items()}
+        scales = {i: mode.average(scales[i], np.asarray(new[i]), first) for i in found}
+        first = False
+    count = jax.jit(lambda x: {i: _count(a, jnp.asarray(largest[i])) for i, a in activations(x).items()})
+    histograms = {i: np.zeros((n, BINS)) for i, n in groups.items()}
     for x in batches:
-        histograms = {i: histograms[i] + np.asarray(h) for i, h in count(jnp.asarray(x)).items()}
-
-    layers = []
-    for i, node in found.items():
-        scale = average[i] if momentum is not None else _chosen(histograms[i], largest[i], share, percentile)
-        scale = min(scale, node.limit) if node.limit is not None else scale
-        scale = float(node.limit or 1.0) if node.levels else scale
-        layers.append(_range(i, node, histograms[i], largest[i], scale or 1.0))
-    return Ranges(str(mode), tuple(layers))
+        histograms = {i: histograms[i] + np.asarray(h) for i, h in count(x).items()}
+    if mode.over_all:
+        scales = {i: mode.of_histogram(histograms[i], largest[i]) for i in found}
+    return Ranges(mode.name, tuple(_range(i, found[i], histograms[i], largest[i], scales[i]) for i in found))
 
 
-def parse_mode(mode: str | float) -> tuple[float, float | None]:
-    """The share of the maximum, or the percentile, that a mode stands for.
+def _scale(
+    activations: Any, mode: Mode, scales: dict[int, Array], x: Array
+) -> tuple[dict[int, Array], dict[int, Array]]:
+    """The largest values of a batch, and the scales that it asks for."""
+    new: dict[int, Array] = {}
 
-    Raises:
-        ValueError: it is none of "max", a percentage, a number in (0, 1].
-    """
-    if mode == "max":
-        return 1.0, None
-    if isinstance(mode, str) and mode.endswith("%"):
-        try:
-            percentile = float(mode[:-1])
-        except ValueError:
-            percentile = -1.0
-        if 0 < percentile <= 100:
-            return 1.0, percentile
-    elif not isinstance(mode, str | bool) and 0 < mode <= 1:
-        return float(mode), None
-    raise ValueError(f'`mode` must be "max", a percentile such as "99.9%", or a number in (0, 1], got {mode!r}')
+    def choose(index: int, a: Array) -> Array:
+        flat = a.reshape(-1, scales[index].size)
+        new[index] = mode.of_batch(flat, scales[index])
+        return jnp.minimum(flat, new[index]).reshape(a.shape) if mode.balanced else a
+
+    kept = activations(x, choose)
+    return {i: a.max(0) for i, a in kept.items()}, new
 
 
-def _chosen(histogram: np.ndarray, largest: float, share: float, percentile: float | None) -> float:
-    if percentile is None:
-        return largest * share
-    total = np.concatenate(([0.0], np.cumsum(histogram)))
-    return float(np.interp(percentile / 100 * total[-1], total, np.linspace(0, largest, BINS + 1)))
+def _count(a: Array, largest: Array) -> Array:
+    """Histograms `[groups, bins]` of values `[n, groups]`, each from 0 to its largest."""
+    groups = a.shape[1]
+    bins = jnp.clip((a / jnp.maximum(largest, 1e-12) * BINS).astype(jnp.int32), 0, BINS - 1)
+    return jnp.bincount((bins + BINS * jnp.arange(groups)).ravel(), length=groups * BINS).reshape(groups, BINS)
 
 
-def _range(index: int, node: Activation, histogram: np.ndarray, largest: float, scale: float) -> Range:
-    centres = (np.arange(BINS) + 0.5) * largest / BINS
-    activity = float(np.sum(histogram * centres))
-    lost = float(np.sum(histogram * np.maximum(centres - scale, 0)))
-    rate = (activity - lost) / scale / max(1.0, float(histogram.sum()))
-    clipped = lost / activity if activity > 0 else 0.0
-    return Range(str(index), node.where, node.shape, largest, scale, clipped, rate, histogram)
+def _range(index: int, node: Activation, histograms: np.ndarray, largest: np.ndarray, scale: np.ndarray) -> Range:
+    if node.levels:
+        scale = np.full_like(scale, node.limit or 1.0)
+    elif node.limit is not None:
+        scale = np.minimum(scale, node.limit)
+    scale = np.where(scale > 0, scale, 1.0)
+    centres = (np.arange(BINS) + 0.5) * largest[:, None] / BINS
+    activity = float(np.sum(histograms * centres))
+    kept = np.minimum(centres, scale[:, None])
+    clipped = 1 - float(np.sum(histograms * kept)) / activity if activity > 0 else 0.0
+    rate = float(np.sum(histograms * kept / scale[:, None])) / max(1.0, float(histograms.sum()))
+    top = float(largest.max())
+    whole = (
+        histograms[0] if len(histograms) == 1 else np.histogram(centres, BINS, (0, top or 1.0), weights=histograms)[0]
+    )
+    one = float(scale[0]) if len(scale) == 1 else scale
+    return Range(str(index), node.where, node.shape, top, one, clipped, rate, whole)
+
+
+def _span(scale: float | np.ndarray) -> str:
+    """A scale, or the least and the largest of all channels, in words."""
+    return f"{scale:.3f}" if np.ndim(scale) == 0 else f"{np.min(scale):.3f}..{np.max(scale):.3f}"
