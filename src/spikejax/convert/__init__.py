@@ -1,7 +1,8 @@
 """Trained networks of rectifiers as spiking networks."""
 
 from spikejax.convert.convert import convert, measure
-from spikejax.convert.neurons import RateIF, SignedIF, SignedState
+from spikejax.convert.expectation import Compensated, Expected, RunningMean
+from spikejax.convert.neurons import MultiThresholdIF, RateIF, SignedIF, SignedState
 from spikejax.convert.offset import calibrate_offset
 from spikejax.convert.predict import Prediction, accuracy_over_time, predict
 from spikejax.convert.quantized import QCFS
@@ -10,10 +11,14 @@ from spikejax.convert.weights import load_torch
 
 __all__ = [
     "QCFS",
+    "Compensated",
+    "Expected",
+    "MultiThresholdIF",
     "Prediction",
     "Range",
     "Ranges",
     "RateIF",
+    "RunningMean",
     "SignedIF",
     "SignedState",
     "accuracy_over_time",

@@ -11,8 +11,10 @@ from jax.typing import ArrayLike
 
 from spikejax import nn
 from spikejax.cells import IF
+from spikejax.convert.expectation import Compensated, RunningMean
 from spikejax.convert.neurons import RateIF
 from spikejax.convert.ranges import Ranges, measure_nodes
+from spikejax.convert.regions import join
 from spikejax.convert.scales import Mode
 from spikejax.convert.trace import Activation, Function, Node, Synapse, trace
 from spikejax.encoding import Poisson
@@ -27,6 +29,7 @@ def measure(
     *,
     channels: bool = False,
     momentum: float | None = None,
+    nonlinear: bool = False,
     batch_size: int = 100,
 ) -> Ranges:
     """Measures the activations of a network over data, and chooses the scale of each; prints as a table.
@@ -40,6 +43,7 @@ def measure(
         channels: True gives every channel (feature) a scale of its own.
         momentum: None measures over all samples, percentiles to within 1/4096 of the largest value; a number averages
             over the batches instead, s + momentum (new - s), which depends on their order.
+        nonlinear: whether operations without a form in spikes are let through, as for `convert(nonlinear=...)`.
         batch_size: samples that go through at once.
 
     Raises:
@@ -56,7 +60,7 @@ def measure(
     data = np.asarray(calibration)
     if data.ndim < 2 or not len(data):
         raise ValueError(f"`calibration` must be samples [n, *], at least one, got shape {data.shape}")
-    nodes = trace(_inference(ann), data.shape[1:], data.dtype)
+    nodes = _nodes(ann, data.shape[1:], data.dtype, nonlinear)
     return measure_nodes(nodes, data, Mode.parse(mode, channels, momentum), batch_size)
 
 
@@ -67,6 +71,7 @@ def convert(
     *,
     sample_shape: tuple[int, ...] | None = None,
     neuron: Cell | None = None,
+    nonlinear: Cell | None = None,
     coding: str = "constant",
     fold: bool = True,
     channels: bool = False,
@@ -88,6 +93,9 @@ def convert(
         neuron: the neuron, which fires at threshold 1 with soft reset, such as `RateIF(v_init=0.5)`, `RateIF(burst=4)`
             or `SignedIF()`; None takes `sx.IF(v_reset=None)`, and `RateIF(v_init=0.5)` for quantised activations and
             for mode "balanced".
+        nonlinear: None refuses every operation that has no form in spikes; a neuron of either sign, such as
+            `MultiThresholdIF()`, has LayerNorm, softmax, GELU, products of two activations and all others computed on
+            the mean of what they have received, and fires what they give wherever a layer of weights takes it.
         coding: "constant" shows the input itself at every step; "poisson" spikes of that probability, for inputs within
             [0, 1], which need a key: `run(net, x, net.init_state(x.shape, key=key), steps=50)`.
         fold: True puts the scales into the weights wherever they can go, False before and after each neuron.
@@ -98,34 +106,35 @@ def convert(
         ValueError: the network has an operation without a form in spikes, or the ranges are of another network.
 
     Source: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient event-driven networks for
-    image classification", 2017, eqs. 3-8.
+    image classification", 2017, eqs. 3-8; `nonlinear`: Huang et al., "Towards high-performance spiking transformers
+    from ANN to SNN conversion", 2024.
 
     SpikingJelly: `ann2snn.Converter`, which always keeps the scales apart.
     """
     if isinstance(calibration, Ranges):
         if sample_shape is None:
             raise ValueError("`sample_shape` must be given with ranges: the shape of one sample, without the batch")
-        nodes, ranges = trace(_inference(ann), sample_shape), calibration
+        nodes, ranges = _nodes(ann, sample_shape, jnp.float32, nonlinear is not None), calibration
     else:
         data = np.asarray(calibration)
-        ranges = measure(ann, data, mode, channels=channels, momentum=momentum)
-        nodes = trace(_inference(ann), data.shape[1:], data.dtype)
+        ranges = measure(ann, data, mode, channels=channels, momentum=momentum, nonlinear=nonlinear is not None)
+        nodes = _nodes(ann, data.shape[1:], data.dtype, nonlinear is not None)
     scales = {int(r.name): np.asarray(r.scale, np.float32) for r in ranges.layers}
     if set(scales) != {i for i, node in enumerate(nodes) if isinstance(node, Activation)}:
         raise ValueError("`calibration` holds the ranges of another network: measure this one")
     check_option("coding", coding, ("constant", "poisson"))
     if neuron is None and ranges.mode == "balanced":
         neuron = RateIF(v_init=0.5)
-    return _Builder(nodes, scales, neuron, fold).network(Poisson() if coding == "poisson" else None)
+    return _Builder(nodes, scales, neuron, nonlinear, fold).network(Poisson() if coding == "poisson" else None)
 
 
-def _inference(ann: Any) -> Any:
-    """The network without dropout, and with the statistics that BatchNorm has gathered."""
-    if not isinstance(ann, nnx.Module):
-        return ann
-    copy = nnx.clone(ann)
-    copy.eval()
-    return copy
+def _nodes(ann: Any, shape: tuple[int, ...], dtype: Any, nonlinear: bool) -> list[Node | None]:
+    """The nodes of the network without dropout, and with the statistics that BatchNorm has gathered."""
+    if isinstance(ann, nnx.Module):
+        ann = nnx.clone(ann)
+        ann.eval()
+    nodes = trace(ann, shape, dtype, nonlinear=nonlinear)
+    return join(nodes) if nonlinear else nodes
 
 
 NOTHING = np.ones((), np.float32)
@@ -141,9 +150,15 @@ class _Builder:
     """
 
     def __init__(
-        self, nodes: list[Node | None], scales: dict[int, np.ndarray], neuron: Cell | None, fold: bool
+        self,
+        nodes: list[Node | None],
+        scales: dict[int, np.ndarray],
+        neuron: Cell | None,
+        nonlinear: Cell | None,
+        fold: bool,
     ) -> None:
-        self.nodes, self.scales, self.neuron, self.fold = nodes, scales, neuron, fold
+        self.nodes, self.scales, self.neuron, self.nonlinear, self.fold = nodes, scales, neuron, nonlinear, fold
+        self.means: dict[int, int] = {}
         self.users = [sum(i in node.inputs for node in nodes if node) for i in range(len(nodes))]
         self.layers: list[Any] = []
         self.inputs: list[tuple[int, ...]] = []
@@ -190,7 +205,8 @@ class _Builder:
         else:
             place = self.add(nn.Scale(factor), place)
         usual = RateIF(v_init=0.5) if node.levels else IF(v_reset=None)
-        self.place[index], self.owed[index] = self.add(self.neuron or usual, place), scale
+        neuron = self.nonlinear if node.signed else self.neuron or usual
+        self.place[index], self.owed[index] = self.add(neuron, place), scale
         if not self.fold:
             self.paid(index)
 
@@ -202,12 +218,22 @@ class _Builder:
         self.owed[index] = NOTHING
 
     def function(self, index: int, node: Function) -> None:
-        """An operation as it is; pooling and flattening as layers."""
+        """An operation as it is, pooling and flattening as layers; what is not linear on means, compensated."""
+        if not node.linear:
+            rates = self.add(node.call, *(self.mean(i) for i in node.inputs))
+            self.place[index], self.owed[index] = self.add(Compensated(), rates), NOTHING
+            return
         first, *others = (self.owed[i] for i in node.inputs)
         after = _through(node, first) if all(np.array_equal(first, other) for other in others) else None
         places = [self.place[i] if after is not None else self.paid(i) for i in node.inputs]
         self.place[index] = self.add(node.layer or node.call, *places)
         self.owed[index] = NOTHING if after is None else after
+
+    def mean(self, index: int) -> int:
+        """The place of the mean of a value over the steps so far."""
+        if index not in self.means:
+            self.means[index] = self.add(RunningMean(), self.paid(index))
+        return self.means[index]
 
 
 def _of_inputs(factor: np.ndarray, node: Synapse) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Neurons that stand for a rectifier: their firing rate is its value, clipped to what they can fire."""
 
-from typing import NamedTuple
+import itertools
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,9 +60,68 @@ class RateIF(Neuron):
         """Adds the input."""
         return state._replace(v=state.v + x)
 
+    @property
+    def output_kind(self) -> Literal["spikes", "counts", "analog"]:
+        """More than one spike a step is a count."""
+        return "counts" if super().output_kind == "spikes" and self.burst > 1 else super().output_kind
+
     def fire(self, h: State) -> Array:
         """The number of spikes, each with the surrogate of its own threshold."""
         return sum(self.surrogate(h.v - n * self.v_threshold) for n in range(1, self.burst + 1))  # pyright: ignore[reportReturnType]
+
+
+class MultiThresholdIF(Neuron):
+    """Integrate and fire of either sign, with spikes of several sizes, each half the one before; soft reset.
+
+        h = v + x
+        s = that of 0, +-1, +-1/2, ..., +-2^(1 - levels) which is nearest to h / v_threshold
+        v = h - s v_threshold
+
+    For values of either sign, of which a few are large: over T steps of a constant input a within +-v_threshold the
+    mean of s is a / v_threshold to within 1 / (2 T). The small spikes make it even over time.
+
+    Args:
+        levels: number of sizes, an integer >= 1.
+        v_threshold: the largest spike, > 0.
+        v_reset: None, the soft reset.
+        detach_reset: True stops gradients at the spike in the reset.
+        surrogate: what gradients see of each threshold.
+
+    Raises:
+        ValueError: an argument leaves its range, or `v_reset` is not None.
+
+    Source: Huang et al., "Towards high-performance spiking transformers from ANN to SNN conversion", 2024,
+    multi-threshold neuron, there of 2 `levels` thresholds.
+    """
+
+    levels: int = 4
+    v_reset: None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def validate(self) -> None:
+        """Raises ValueError unless levels >= 1, v_threshold > 0 and the reset is soft."""
+        super().validate()
+        check("levels", self.levels, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
+        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0")
+        if self.v_reset is not None:
+            raise ValueError(f"`v_reset` must be None, the soft reset, got {self.v_reset!r}")
+
+    @property
+    def output_kind(self) -> Literal["analog"]:
+        """Fractions of a spike are no counts."""
+        return "analog"
+
+    def charge(self, state: State, x: Array) -> State:
+        """Adds the input."""
+        return state._replace(v=state.v + x)
+
+    def fire(self, h: State) -> Array:
+        """The spike, in multiples of the threshold, each step between two sizes with a surrogate of its own."""
+        sizes = [2.0**-k for k in range(self.levels)] + [0.0]
+        total = jnp.zeros_like(h.v)
+        for size, smaller in itertools.pairwise(sizes):
+            edge = 0.5 * (size + smaller) * self.v_threshold
+            total = total + (size - smaller) * (self.surrogate(h.v - edge) - self.surrogate(-h.v - edge))
+        return total
 
 
 class SignedState(NamedTuple):
@@ -99,6 +159,11 @@ class SignedIF(RateIF):
     Source: Wang et al., "Signed neuron with memory: towards simple, accurate and high-efficient ANN-SNN conversion",
     2022, eqs. 10-12.
     """
+
+    @property
+    def output_kind(self) -> Literal["counts", "analog"]:
+        """A spike taken back is -1."""
+        return "counts" if super().output_kind != "analog" else "analog"
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> SignedState:
         """The membrane before the first step, and no spike."""

@@ -23,7 +23,7 @@ class Range:
         name: its place among the nodes of the network.
         where: the line of the program that it comes from.
         shape: its shape for one sample.
-        largest: its largest value.
+        largest: its largest value, of those of either sign the magnitude, as in all that follows.
         scale: the value that the highest firing rate, one spike a step, will stand for: one number, or one a channel.
         clipped: share of all activity that lies above the scale and so is lost.
         rate: mean firing rate to expect, spikes a step.
@@ -101,6 +101,8 @@ def apply_synapse(node: Synapse, x: Array) -> Array:
 
 def rectify(index: int, node: Activation, x: Array) -> Array:
     """The activation as the network has it."""
+    if node.signed:
+        return x
     if node.levels:
         step = (node.limit or 1.0) / node.levels
         return jnp.clip(jnp.floor(x / step + 0.5), 0, node.levels) * step
@@ -119,7 +121,7 @@ def measure_nodes(nodes: Sequence[Node | None], data: ArrayLike, mode: Mode, bat
 
         def keep(index: int, node: Activation, x: Array) -> Array:
             a = rectify(index, node, x)
-            kept[index] = a.reshape(-1, groups[index])
+            kept[index] = jnp.abs(a).reshape(-1, groups[index])
             return change(index, a)
 
         evaluate(nodes, x, keep)
@@ -153,8 +155,8 @@ def _scale(
 
     def choose(index: int, a: Array) -> Array:
         flat = a.reshape(-1, scales[index].size)
-        new[index] = mode.of_batch(flat, scales[index])
-        return jnp.minimum(flat, new[index]).reshape(a.shape) if mode.balanced else a
+        new[index] = mode.of_batch(jnp.abs(flat), scales[index])
+        return jnp.clip(flat, -new[index], new[index]).reshape(a.shape) if mode.balanced else a
 
     kept = activations(x, choose)
     return {i: a.max(0) for i, a in kept.items()}, new

@@ -48,32 +48,36 @@ class Synapse(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Function(Node):
-    """A linear function without bias of its inputs, or the addition of a constant: what is left as it is.
+    """A linear function without bias of its inputs, or the addition of a constant: what is left as it is; or no such.
 
     Attributes:
         name: the operation.
         call: the function of batches `[N, *]`.
+        linear: whether it is one of these.
         homogeneous: whether a factor of all inputs is one of the output, so that it may go through.
         layer: the layer of `spikejax.nn` that does the same, if there is one.
     """
 
     name: str
     call: Callable[..., Array] = field(repr=False)
+    linear: bool = True
     homogeneous: bool = True
     layer: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(Node):
-    """y = min(max(x, 0), limit), or in steps of a learnt scale; what becomes neurons.
+    """y = min(max(x, 0), limit), or in steps of a learnt scale; or y = x; what becomes neurons.
 
     Attributes:
         limit: its largest value; None for the rectifier.
         levels: number of steps of a quantised one; 0 for a continuous one.
+        signed: whether it is y = x, of either sign.
     """
 
     limit: float | None = None
     levels: int = 0
+    signed: bool = False
 
 
 ADDING = {"add", "sub", "add_any", "concatenate", "pad", "select_n"}
@@ -81,12 +85,16 @@ ADDING = {"add", "sub", "add_any", "concatenate", "pad", "select_n"}
 LINEAR = ADDING | {
     *("mul", "div", "neg", "convert_element_type", "copy", "stop_gradient", "reshape", "transpose", "squeeze"),
     *("broadcast_in_dim", "slice", "dynamic_slice", "gather", "rev", "expand_dims", "reduce_sum", "cumsum"),
-    *("reduce_window_sum", "dot_general", "conv_general_dilated"),
+    *("reduce_window_sum", "dot_general", "conv_general_dilated", "split"),
 }
 """Operations that are linear in what is unknown of their inputs."""
+LOOPS = {"scan", "while", "cond"}
+"""Operations that hold a program which may not run, or more than once."""
 
 
-def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32) -> list[Node | None]:
+def trace(
+    ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32, *, nonlinear: bool = False
+) -> list[Node | None]:
     """The nodes of `ann`, in order; the first, None, stands for the input, the last gives the output.
 
     What does not depend on the input is computed at once; factors and constants a channel go into the weights before
@@ -96,6 +104,7 @@ def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32)
         ann: a network in inference mode, a function of one batch `[N, *]`.
         shape: shape of one sample.
         dtype: dtype of the input.
+        nonlinear: whether other operations than these two kinds are let through.
 
     Raises:
         ValueError: an operation is neither linear nor a rectifier; names it and the line where it stands.
@@ -103,11 +112,11 @@ def trace(ann: Callable[[Array], Array], shape: Shape, dtype: Any = jnp.float32)
     closed = jax.make_jaxpr(ann)(jax.ShapeDtypeStruct((1, *shape), dtype))
     if len(closed.jaxpr.outvars) != 1:
         raise ValueError(f"`ann` must give one array, got {len(closed.jaxpr.outvars)}")
-    tracer = _Tracer()
+    tracer = _Tracer(nonlinear)
     (out,) = tracer.inline(closed, [_Unknown(0)], "the program")
     if not isinstance(out, _Unknown):
         raise ValueError("`ann` must depend on its input: its output is a constant")
-    return _needed(tracer.nodes, out.node)
+    return needed(tracer.nodes, out.node)
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,9 @@ class _Unknown:
 class _Tracer:
     """Collects nodes while it goes through a program, a value being an array where it is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, nonlinear: bool) -> None:
         self.nodes: list[Node | None] = [None]
+        self.nonlinear, self.after_nonlinear = nonlinear, set[int]()
 
     def inline(self, closed: ClosedJaxpr, values: Sequence[Any], where: str) -> list[Any]:
         """What the program, called from the line `where`, gives for `values`."""
@@ -144,16 +154,21 @@ class _Tracer:
         if found is not None:
             return [found]
         inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr", eqn.params.get("fun_jaxpr")))
-        if inner is not None and name not in ("scan", "while", "cond"):
+        if inner is not None and name not in LOOPS:
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
             return self.inline(closed, given, where)
         unknown = [value.node for value in given if isinstance(value, _Unknown)]
-        if name not in LINEAR or (len(unknown) > 1 and name not in ADDING) or _divides(name, given):
+        linear = name in LINEAR and (len(unknown) == 1 or name in ADDING) and not _divides(name, given)
+        if not linear and (not self.nonlinear or name in LOOPS):
             raise ValueError(
                 f"`{name}` in {where} is neither linear nor a rectifier, and has no form in spikes: use ReLU or ReLU6, "
-                f"average instead of max pooling, and no softmax before the output"
+                f"average instead of max pooling, and no softmax before the output; or give `nonlinear` a neuron"
             )
-        return [self.linear(eqn, given, unknown, where)]
+        if any(v.aval.shape[:1] != (1,) for v in eqn.outvars):
+            raise ValueError(f"`{name}` in {where} moves the batch from the first axis: keep it there")
+        if linear and name == "dot_general" and (found := self.dense(eqn, given, unknown[0], where)) is not None:
+            return [found]
+        return [self.function(eqn, k, given, unknown, where, linear) for k in range(len(eqn.outvars))]
 
     def activation(self, eqn: Any, given: list[Any], where: str) -> _Unknown | None:
         """The node of an activation, where the operation is one."""
@@ -167,7 +182,7 @@ class _Tracer:
         if name not in ("max", "min"):
             return None
         x, bound = given if isinstance(given[0], _Unknown) else given[::-1]
-        if isinstance(bound, _Unknown):
+        if isinstance(bound, _Unknown) or x.node in self.after_nonlinear:
             return None
         if name == "max":
             plain = not np.any(bound)
@@ -177,37 +192,58 @@ class _Tracer:
             return self.add(replace(before, limit=float(bound)))
         return None
 
-    def linear(self, eqn: Any, given: list[Any], unknown: list[int], where: str) -> _Unknown:
-        """The node of a linear operation, joined with the synapse before it where that can be."""
-        batch, *rest = eqn.outvars[0].aval.shape or (0,)
-        if batch != 1:
-            raise ValueError(f"`{eqn.primitive.name}` in {where} moves the batch from the first axis: keep it there")
-        shape = tuple(rest)
-        synapse = _synapse(eqn, given)
-        if synapse is not None:
-            return self.add(Synapse(inputs=(unknown[0],), shape=shape, where=where, **synapse))
+    def dense(self, eqn: Any, given: list[Any], source: int, where: str) -> _Unknown | None:
+        """The nodes of a product over the last axes of the input and the first of known weights."""
+        ((of_input, of_kernel), batches), inputs = eqn.params["dimension_numbers"], eqn.invars[0].aval.shape
+        kernel, axes = given[1], len(of_input)
+        if isinstance(kernel, _Unknown) or any(batches) or len(inputs) - axes < 1:
+            return None
+        last = tuple(range(len(inputs) - axes, len(inputs)))
+        if tuple(map(int, of_input)) != last or tuple(map(int, of_kernel)) != tuple(range(axes)):
+            return None
+        outputs, shape = jnp.shape(kernel)[axes:], eqn.outvars[0].aval.shape[1:]
+        kernel = jnp.reshape(kernel, (int(np.prod(inputs[-axes:])), -1))
+        flat = (*inputs[1 : len(inputs) - axes], kernel.shape[0])
+        x = _Unknown(source) if axes == 1 else self.reshape(source, flat, where)
+        bias = jnp.zeros(kernel.shape[1], kernel.dtype)
+        y = self.add(
+            Synapse(inputs=(x.node,), shape=(*flat[:-1], kernel.shape[1]), where=where, kernel=kernel, bias=bias)
+        )
+        return y if len(outputs) == 1 else self.reshape(y.node, shape, where)
+
+    def reshape(self, source: int, shape: Shape, where: str) -> _Unknown:
+        """The node of another shape for each sample."""
+        call = lambda x: x.reshape(-1, *shape)  # noqa: E731
+        layer = Flatten() if len(shape) == 1 else None
+        return self.add(Function(inputs=(source,), shape=shape, where=where, name="reshape", call=call, layer=layer))
+
+    def function(self, eqn: Any, k: int, given: list[Any], unknown: list[int], where: str, linear: bool) -> _Unknown:
+        """The node of an operation's k-th result, joined with the synapse before it where that can be."""
+        name, shape = eqn.primitive.name, tuple(eqn.outvars[k].aval.shape[1:])
         before = self.nodes[unknown[0]]
-        if len(unknown) == 1 and len(given) == 2 and isinstance(before, Synapse):
-            joined = _joined(before, eqn.primitive.name, given)
-            if joined is not None:
-                return self.add(joined)
-        name = eqn.primitive.name
+        if linear:
+            synapse = _convolution(eqn, given)
+            if synapse is not None:
+                return self.add(Synapse(inputs=(unknown[0],), shape=shape, where=where, **synapse))
+            if len(unknown) == 1 and len(given) == 2 and isinstance(before, Synapse):
+                joined = _joined(before, name, given)
+                if joined is not None:
+                    return self.add(joined)
 
         def one(*xs: Array) -> Array:
             rest = iter(xs)
             arguments = [next(rest)[None] if isinstance(v, _Unknown) else v for v in given]
-            return eqn.primitive.bind(*arguments, **eqn.params)[0]
+            out = eqn.primitive.bind(*arguments, **eqn.params)
+            return (out[k] if eqn.primitive.multiple_results else out)[0]
 
         known = [value for value in given if not isinstance(value, _Unknown)]
-        homogeneous = name not in ADDING or not any(np.any(value) for value in known)
-        layer, sources = self.layer(eqn, given, shape), tuple(unknown)
+        homogeneous = linear and (name not in ADDING or not any(np.any(value) for value in known))
+        layer, sources = self.layer(eqn, given, shape) if linear else None, tuple(unknown)
         if isinstance(layer, AvgPool) and before is not None:
             sources = before.inputs  # of the sum that the average is made of
-        call = layer or jax.vmap(one)
+        facts = {"linear": linear, "homogeneous": homogeneous, "layer": layer}
         return self.add(
-            Function(
-                inputs=sources, shape=shape, where=where, name=name, call=call, homogeneous=homogeneous, layer=layer
-            )
+            Function(inputs=sources, shape=shape, where=where, name=name, call=layer or jax.vmap(one), **facts)
         )
 
     def layer(self, eqn: Any, given: list[Any], shape: Shape) -> Any:
@@ -229,8 +265,11 @@ class _Tracer:
 
     def add(self, node: Node) -> _Unknown:
         """Keeps a node."""
+        index = len(self.nodes)
+        if isinstance(node, Function) and (not node.linear or self.after_nonlinear.intersection(node.inputs)):
+            self.after_nonlinear.add(index)
         self.nodes.append(node)
-        return _Unknown(len(self.nodes) - 1)
+        return _Unknown(index)
 
 
 def _divides(name: str, given: list[Any]) -> bool:
@@ -238,17 +277,11 @@ def _divides(name: str, given: list[Any]) -> bool:
     return name == "div" and isinstance(given[1], _Unknown)
 
 
-def _synapse(eqn: Any, given: list[Any]) -> dict[str, Any] | None:
-    """The kernel and options of a dense layer or convolution, channels last; None for every other operation."""
-    if len(given) != 2 or not isinstance(given[0], _Unknown) or isinstance(given[1], _Unknown):
+def _convolution(eqn: Any, given: list[Any]) -> dict[str, Any] | None:
+    """The kernel and options of a convolution, channels last; None for every other operation."""
+    if eqn.primitive.name != "conv_general_dilated" or isinstance(given[1], _Unknown):
         return None
     kernel, params = jnp.asarray(given[1]), eqn.params
-    if eqn.primitive.name == "dot_general":
-        rank = len(eqn.invars[0].aval.shape)
-        plain = params["dimension_numbers"] == (((rank - 1,), (0,)), ((), ())) and kernel.ndim == 2 and rank == 2
-        return {"kernel": kernel, "bias": jnp.zeros(kernel.shape[-1], kernel.dtype)} if plain else None
-    if eqn.primitive.name != "conv_general_dilated":
-        return None
     n = kernel.ndim
     last = (0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1))
     numbers = params["dimension_numbers"]
@@ -280,7 +313,7 @@ def _joined(before: Synapse, name: str, given: list[Any]) -> Synapse | None:
     return replace(before, bias=before.bias - values if name == "sub" else before.bias + values)
 
 
-def _needed(nodes: list[Node | None], out: int) -> list[Node | None]:
+def needed(nodes: list[Node | None], out: int) -> list[Node | None]:
     """The nodes that the output needs, in the same order."""
     needed = {0, out}
     for index in range(out, 0, -1):

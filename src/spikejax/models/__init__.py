@@ -2,5 +2,14 @@
 
 from spikejax.models.classifiers import convolutional, fully_connected
 from spikejax.models.residual import BasicBlock, ResNet, resnet18
+from spikejax.models.transformer import TransformerBlock, VisionTransformer
 
-__all__ = ["BasicBlock", "ResNet", "convolutional", "fully_connected", "resnet18"]
+__all__ = [
+    "BasicBlock",
+    "ResNet",
+    "TransformerBlock",
+    "VisionTransformer",
+    "convolutional",
+    "fully_connected",
+    "resnet18",
+]

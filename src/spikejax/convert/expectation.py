@@ -1,0 +1,82 @@
+"""Functions of rates: what is not linear, on the mean of what has come so far, and compensated for the past."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from spikejax.pytree import Struct
+from spikejax.typing import Array, Sequence, Shape, Static
+
+
+class Expected(NamedTuple):
+    """The state of `RunningMean` and `Compensated`.
+
+    Attributes:
+        total: sum of all inputs so far, or of all outputs `[N, *]`.
+        t: steps so far, shape `()`.
+    """
+
+    total: Array
+    t: Array
+
+
+class RunningMean(Struct):
+    """The mean of all inputs so far; a cell without parameters.
+
+        y[t] = (x[1] + ... + x[t]) / t
+
+    Source: Huang et al., "Towards high-performance spiking transformers from ANN to SNN conversion", 2024, the
+    expectation that its compensation module starts from.
+    """
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Expected:
+        """Nothing so far, for inputs of `shape` `[N, *]`; `key` is not needed."""
+        return Expected(jnp.zeros(shape, dtype), jnp.zeros((), dtype))
+
+    def step(self, state: Expected, x: Array) -> tuple[Expected, Array]:
+        """One step in time, `x` `[N, *]`."""
+        state = Expected(state.total + x, state.t + 1)
+        return state, state.total / state.t
+
+    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Array]:
+        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+        xs = _repeated(xs)
+        totals, times = state.total + jnp.cumsum(xs, axis=0), _times(state, xs)
+        return Expected(totals[-1], state.t + len(xs)), totals / times
+
+
+class Compensated(Struct):
+    """What must be put out for the mean of all outputs so far to be the input; a cell without parameters.
+
+        y[t] = t x[t] - (t - 1) x[t-1]
+
+    Behind a function of `RunningMean`, the mean output after T steps is that function of the mean input, for every T.
+
+    Source: Huang et al., "Towards high-performance spiking transformers from ANN to SNN conversion", 2024, expectation
+    compensation module.
+    """
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Expected:
+        """Nothing so far, for inputs of `shape` `[N, *]`; `key` is not needed."""
+        return Expected(jnp.zeros(shape, dtype), jnp.zeros((), dtype))
+
+    def step(self, state: Expected, x: Array) -> tuple[Expected, Array]:
+        """One step in time, `x` `[N, *]`."""
+        new = Expected((state.t + 1) * x, state.t + 1)
+        return new, new.total - state.total
+
+    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Array]:
+        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+        xs = _repeated(xs)
+        totals = _times(state, xs) * xs
+        return Expected(totals[-1], state.t + len(xs)), jnp.diff(totals, axis=0, prepend=state.total[None])
+
+
+def _repeated(xs: Sequence) -> Array:
+    return jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape)) if isinstance(xs, Static) else xs
+
+
+def _times(state: Expected, xs: Array) -> Array:
+    """The numbers of these steps, from 1, to multiply `xs` `[T, N, *]` with."""
+    return (state.t + 1 + jnp.arange(len(xs), dtype=state.t.dtype)).reshape(-1, *(1,) * (xs.ndim - 1))
