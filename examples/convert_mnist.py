@@ -89,11 +89,11 @@ print(f"trained with ReLU: test accuracy {own:.2%}")
 print(measure(net, x_train[:10000], "99.9%"))
 
 curves = {}
-for mode in ("max", "99.9%", 1 / 2, 1 / 3, 1 / 4, 1 / 5):
+for mode in ("max", "99.9%", 1 / 2, 1 / 3, 1 / 4, 1 / 5, "balanced"):
     name = mode if isinstance(mode, str) else f"1/{round(1 / mode)}"
     spiking = convert(net, x_train[:10000], mode)
     curves[name] = np.asarray(accuracy_over_time(spiking, x_test, data.y_test, steps))
-    print(f"{name:>5}: {curves[name][-1]:.2%} at T = {steps}")
+    print(f"{name:>8}: {curves[name][-1]:.2%} at T = {steps}")
 
 quantised = Network(QCFS, nnx.Rngs(0))
 with_steps = train(quantised, "QCFS")
@@ -102,6 +102,9 @@ for name, neuron in (("QCFS", None), ("QCFS, signed", SignedIF(v_init=0.5))):
     spiking = convert(quantised, x_train[:1000], neuron=neuron)
     curves[name] = np.asarray(accuracy_over_time(spiking, x_test, data.y_test, steps))
     print(f"{name}: {curves[name][3]:.2%} at T = 4, {curves[name][7]:.2%} at T = 8")
+spiking = convert(quantised, x_train[:1000])
+four, eight = (accuracy_over_time(spiking, x_test, data.y_test, t, calibrated=True)[-1] for t in (4, 8))
+print(f"QCFS, calibrated: {four:.2%} at T = 4, {eight:.2%} at T = 8")
 
 figure = plot_accuracy_over_time(curves, reference=own, title="accuracy of the converted networks")
 figure.savefig(options.out / "accuracy_over_time.png")

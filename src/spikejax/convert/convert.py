@@ -74,6 +74,7 @@ def convert(
     nonlinear: Cell | None = None,
     coding: str = "constant",
     fold: bool = True,
+    rescale: bool = True,
     channels: bool = False,
     momentum: float | None = None,
 ) -> nn.Sequential | nn.Graph:
@@ -99,6 +100,8 @@ def convert(
         coding: "constant" shows the input itself at every step; "poisson" spikes of that probability, for inputs within
             [0, 1], which need a key: `run(net, x, net.init_state(x.shape, key=key), steps=50)`.
         fold: True puts the scales into the weights wherever they can go, False before and after each neuron.
+        rescale: True multiplies the outputs of a network that ends in neurons by what a spike stands for; False leaves
+            them spikes, as chips want them.
         channels: as for `measure`.
         momentum: as for `measure`.
 
@@ -125,7 +128,8 @@ def convert(
     check_option("coding", coding, ("constant", "poisson"))
     if neuron is None and ranges.mode == "balanced":
         neuron = RateIF(v_init=0.5)
-    return _Builder(nodes, scales, neuron, nonlinear, fold).network(Poisson() if coding == "poisson" else None)
+    encoder = Poisson() if coding == "poisson" else None
+    return _Builder(nodes, scales, neuron, nonlinear, fold).network(encoder, rescale)
 
 
 def _nodes(ann: Any, shape: tuple[int, ...], dtype: Any, nonlinear: bool) -> list[Node | None]:
@@ -164,7 +168,7 @@ class _Builder:
         self.inputs: list[tuple[int, ...]] = []
         self.place, self.owed = {0: 0}, {0: NOTHING}
 
-    def network(self, encoder: Cell | None = None) -> nn.Sequential | nn.Graph:
+    def network(self, encoder: Cell | None, rescale: bool) -> nn.Sequential | nn.Graph:
         """The whole network, behind the encoder of its input."""
         if encoder is not None:
             self.place[0] = self.add(encoder, 0)
@@ -175,8 +179,8 @@ class _Builder:
                 self.synapse(index, node)
             elif isinstance(node, Function):
                 self.function(index, node)
-        last = len(self.nodes) - 1
-        self.paid(last)
+        if rescale:
+            self.paid(len(self.nodes) - 1)
         if all(sources == (i,) for i, sources in enumerate(self.inputs)):
             return nn.Sequential(*self.layers)
         return nn.Graph(self.layers, self.inputs)
