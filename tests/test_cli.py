@@ -372,7 +372,7 @@ def test_a_network_without_spikes_is_trained_and_converted(run, model):
     size = ("--hidden", "32") if model == "fc" else ("--channels", "4")
     given = ("--neuron", "relu", "--model", model, *size, "--epochs", "4", "--out", "ann")
     assert run("train", "digits", *given)[0] == 0
-    status, out, _ = run("convert", "ann", "--mode", "99%", "--steps", "16")
+    status, out, _ = run("convert", "ann", "--mode", "99%", "--channels", "--steps", "16")
     assert status == 0
     lines = out.splitlines()
     assert lines[0] == "mode 99%"

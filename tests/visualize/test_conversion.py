@@ -33,6 +33,13 @@ def test_ranges():
     np.testing.assert_allclose(second.patches[0].get_data().values, counts[:10])
 
 
+def test_scales_of_channels_are_a_span():
+    (plot,) = plot_ranges([("2", np.arange(128.0), 4.0, np.array([0.5, 3.0, 1.0]))]).axes
+    assert plot.patches[1].get_x() == 0.5
+    assert plot.patches[1].get_width() == 2.5
+    assert plot.get_legend().get_texts()[0].get_text() == "scales 0.5 to 3, mean 1.5"
+
+
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match=r"`curves` must hold at least one curve, got none"):
         plot_accuracy_over_time({})

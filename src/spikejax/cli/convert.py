@@ -17,8 +17,9 @@ def convert_run(
     checkpoint: CheckpointKind = "latest",
     data: DataMoved = None,
     mode: Annotated[
-        str, typer.Option(help="Scales: max, a percentile such as 99.9%, or a share of the max.")
+        str, typer.Option(help="Scales: max, balanced, a percentile such as 99.9%, or a share of the max.")
     ] = "99.9%",
+    channels: Annotated[bool, typer.Option("--channels", help="Give every channel a scale of its own.")] = False,
     steps: Annotated[int, typer.Option(help="Steps for which each sample is shown.", min=1)] = 50,
     v_init: Annotated[float, typer.Option(help="Membrane to start from, as a share of the threshold.")] = 0.5,
     samples: Annotated[int, typer.Option(help="Training samples to measure the scales over.", min=1)] = 10000,
@@ -35,7 +36,7 @@ def convert_run(
         def ann(x):
             return run(net, x, steps=1)[1][0]
 
-        ranges = measure(ann, x_train, _mode(mode))
+        ranges = measure(ann, x_train, _mode(mode), channels=channels)
         spiking = convert(ann, ranges, sample_shape=x_train.shape[1:], neuron=RateIF(v_init=v_init))
         shares = np.asarray(accuracy_over_time(spiking, x_test, images.y_test, steps))
         own = float(np.mean([np.mean(ann(x).argmax(-1) == y) for x, y in _batches(x_test, images.y_test)]))

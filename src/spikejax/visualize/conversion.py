@@ -53,12 +53,14 @@ def plot_accuracy_over_time(
     return figure
 
 
-def plot_ranges(histograms: Sequence[tuple[str, ArrayLike, float, float]], *, title: str = "activations") -> "Figure":
+def plot_ranges(
+    histograms: Sequence[tuple[str, ArrayLike, float, ArrayLike]], *, title: str = "activations"
+) -> "Figure":
     """Draws how often an activation has each value, and the scale above which it is cut.
 
     Args:
-        histograms: for each layer its name, its counts in equal bins from 0 on, the largest value, and the scale; as
-            `[(r.name, r.histogram, r.largest, r.scale) for r in ranges.layers]`.
+        histograms: for each layer its name, its counts in equal bins from 0 on, the largest value, and the scale,
+            one number or one a channel; as `[(r.name, r.histogram, r.largest, r.scale) for r in ranges.layers]`.
         title: above the picture.
 
     Returns:
@@ -76,7 +78,13 @@ def plot_ranges(histograms: Sequence[tuple[str, ArrayLike, float, float]], *, ti
         values = as_values(f"histogram of {name}", counts, ("bins",))
         few = values[: len(values) // 64 * 64].reshape(64, -1).sum(1) if len(values) >= 64 else values
         plot.stairs(few, np.linspace(0, largest, len(few) + 1), fill=True, color=BLUE)
-        plot.axvline(scale, color=VERMILION, linestyle="--", label=f"scale = {scale:.4g}")
+        least, most = float(np.min(scale)), float(np.max(scale))
+        if np.ndim(scale):
+            label = f"scales {least:.3g} to {most:.3g}, mean {np.mean(scale):.3g}"
+            plot.axvspan(least, most, color=VERMILION, alpha=0.2)
+            plot.axvline(float(np.mean(scale)), color=VERMILION, linestyle="--", label=label)
+        else:
+            plot.axvline(least, color=VERMILION, linestyle="--", label=f"scale = {least:.4g}")
         plot.set(yscale="log", ylabel=f"layer {name}")
         plot.legend(loc="upper right")
     plots[0].set(title=title)
