@@ -1,11 +1,13 @@
 """Flax NNX containers and the few layers that spiking networks need besides Flax's own."""
 
 from spikejax.nn.adapter import CellModule, Container
+from spikejax.nn.branches import Parallel, Residual
 from spikejax.nn.competition import WinnerTakeAll
 from spikejax.nn.delay import Delay
 from spikejax.nn.graph import Graph
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
-from spikejax.nn.recurrent import Recurrent
+from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent
+from spikejax.nn.reversed import Reversed
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.spikes import SpikeConv, SpikeLinear
 
@@ -14,10 +16,14 @@ __all__ = [
     "CellModule",
     "Container",
     "Delay",
+    "ElementwiseRecurrent",
     "Flatten",
     "Graph",
     "MaxPool",
+    "Parallel",
     "Recurrent",
+    "Residual",
+    "Reversed",
     "Scale",
     "Sequential",
     "SpikeConv",
