@@ -8,6 +8,7 @@ from spikejax.nn.graph import Graph
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent
 from spikejax.nn.reversed import Reversed
+from spikejax.nn.rnn import Hidden, HiddenAndCell, SpikingGRU, SpikingLSTM, SpikingVanillaRNN
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.spikes import SpikeConv, SpikeLinear
 
@@ -19,6 +20,8 @@ __all__ = [
     "ElementwiseRecurrent",
     "Flatten",
     "Graph",
+    "Hidden",
+    "HiddenAndCell",
     "MaxPool",
     "Parallel",
     "Recurrent",
@@ -28,6 +31,9 @@ __all__ = [
     "Sequential",
     "SpikeConv",
     "SpikeLinear",
+    "SpikingGRU",
+    "SpikingLSTM",
+    "SpikingVanillaRNN",
     "SumPool",
     "Voting",
     "WinnerTakeAll",
