@@ -7,7 +7,19 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.nn import ElementwiseRecurrent, Graph, Parallel, Recurrent, Residual, Reversed, Sequential
+from spikejax.nn import (
+    DelayedLinear,
+    DropConnectLinear,
+    ElementwiseRecurrent,
+    Graph,
+    LearnedDelay,
+    Parallel,
+    Recurrent,
+    Residual,
+    Reversed,
+    Sequential,
+    SynapseFilter,
+)
 
 T, N, F = 6, 3, 4
 XS = np.float32(1.0 + 2.5 * np.sin(np.arange(T * N * F) * 1.7)).reshape(T, N, F)
@@ -61,6 +73,11 @@ CASES = {
     "loop": around,
     "two loops": two_loops,
     "loop in a loop": lambda: Recurrent(Residual(two_loops()), linear(F, F, 8)),
+    "synapse filter": lambda: Sequential(sx.IF(), SynapseFilter(tau=jnp.array([2.0, 3.0, 1.5, 9.0])), linear()),
+    "learned delay": lambda: Sequential(sx.IF(), LearnedDelay(F, 3, sigma=0.7, rngs=nnx.Rngs(0)), linear()),
+    "delayed linear": lambda: Sequential(sx.IF(), DelayedLinear(F, 2, 7, rngs=nnx.Rngs(0))),
+    "drop connect": lambda: Sequential(linear(), DropConnectLinear(F, 3, activation=jnp.tanh, rngs=nnx.Rngs(0))),
+    "drop connect fixed": lambda: Residual(DropConnectLinear(F, F, fixed=True, activation=None, rngs=nnx.Rngs(0))),
 }
 
 
@@ -70,26 +87,28 @@ def weighted(ys):
 
 def gradients(net, run, xs=XS):
     """Outputs and last state, and the gradients of parameters and input, by `run(net, xs)`."""
-    graph, params = nnx.split(net)
+    graph, params, rest = nnx.split(net, nnx.Param, ...)
 
     def loss(params, xs):
-        state, ys = run(nnx.merge(graph, params), xs)
+        state, ys = run(nnx.merge(graph, params, rest), xs)
         return weighted(ys), (ys, state)
 
     return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(params, jnp.asarray(xs))
 
 
+def start(net, xs):
+    return net.init_state(xs.shape[1:], key=jax.random.key(0))
+
+
 def by_steps(net, xs):
-    state, ys = net.init_state(xs.shape[1:]), []
-    for x in xs:
-        state, y = net.step(state, x)
-        ys.append(y)
-    return state, jnp.stack(ys)
+    return jax.lax.scan(net.step, start(net, xs), xs)
 
 
 def close(got, want):
     assert jax.tree.structure(got) == jax.tree.structure(want)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), got, want)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        if not jnp.issubdtype(b.dtype, jax.dtypes.prng_key):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -97,11 +116,11 @@ def test_every_way_is_the_loop_with_its_gradients(name):
     grads, (ys, _) = want = gradients(CASES[name](), by_steps)
     assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(grads))
     assert np.mean(ys != 0) > 0.02
-    for how in ({}, {"chunk": 1}, {"chunk": 4, "remat": True, "method": "scan"}):
-        close(gradients(CASES[name](), lambda net, xs, how=how: sx.run(net, xs, **how)), want)
+    for how in ({"chunk": 1}, {"chunk": 4, "remat": True, "method": "scan"}):
+        close(gradients(CASES[name](), lambda net, xs, how=how: sx.run(net, xs, start(net, xs), **how)), want)
 
 
-@pytest.mark.parametrize("name", ["residual iand", "elementwise network", "loop", "two loops"])
+@pytest.mark.parametrize("name", ["residual iand", "elementwise network", "loop", "learned delay", "synapse filter"])
 def test_static_input_and_lengths(name):
     net, lengths = CASES[name](), np.array([2, 6, 3])
     both = jax.jit(lambda: (sx.run(net, XS[0], steps=T), sx.run(net, XS, lengths=lengths, chunk=4)))
