@@ -38,11 +38,31 @@ class Stateless:
     """
 
     layer: Any
-    over_time: Callable[[Sequence], Sequence]
+    over_time: Callable[[Any], Sequence]
 
 
-Through: TypeAlias = Callable[[tuple[int, ...], "Cell | Stateless", State, Sequence], tuple[State, Any]]
-"""How the driver takes one layer through time: `(path, layer, state, xs) -> (state, ys)`."""
+@dataclass(frozen=True)
+class Loop:
+    """A part of a network that goes step by step, because what it puts out comes back to it one step later.
+
+    Attributes:
+        pure: as `Network.pure`, of a way through the part for one step at a time, whose input and output are sequences
+            of length 1, or pytrees of them.
+    """
+
+    pure: "Callable[[], tuple[Propagate, Any, Callable[[Any], None]]]"
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """The last step first: turns each sequence around, all of its steps at once."""
+
+
+Through: TypeAlias = Callable[[tuple[int, ...], "Cell | Stateless | Loop | Reverse", State, Any], tuple[State, Any]]
+"""How the driver takes one layer through time: `(path, layer, state, xs) -> (state, ys)`.
+
+A `Stateless` layer may have several inputs, a tuple of sequences; a `Loop` has any pytree of them.
+"""
 
 
 @runtime_checkable

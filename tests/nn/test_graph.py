@@ -58,9 +58,9 @@ def test_errors():
     with pytest.raises(ValueError, match=r"one entry a layer, at least one, got 6 and 5"):
         Graph(own, WIRES[:-1])
     with pytest.raises(
-        ValueError, match=r"`inputs`\[1\] must be indices from 0 to 1, of what is before it, got \(2,\)"
+        ValueError, match=r"`inputs`\[1\] must be indices from 0, the input, to 2, the last output, got \(3,\)"
     ):
-        Graph(own[:2], [[0], [2]])
+        Graph(own[:2], [[0], [3]])
     with pytest.raises(ValueError, match=r"`inputs`\[1\] must be one index, because layer 1 is a cell, got \(0, 1\)"):
         Graph(own[:2], [[0], [0, 1]])
     wide = Graph([nnx.Linear(4, 3, rngs=nnx.Rngs(0)), jnp.add], [[0], [1, 0]])

@@ -70,14 +70,19 @@ class Delay:
 
     def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
         """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
-        if isinstance(xs, Static):
-            xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
-        steps = xs.shape[0]
-        known = jnp.concatenate([jnp.moveaxis(state.past, 1, 0).astype(xs.dtype), xs])
-        past = jnp.moveaxis(known[steps:], 0, 1).astype(state.past.dtype)
+        new, known = remember(state, xs)
         starts = self.longest - np.asarray(self.delay)
+        steps = known.shape[0] - self.longest
         if starts.ndim == 0:
-            return History(past), known[starts : starts + steps]
+            return new, known[starts : starts + steps]
         times = starts + np.arange(steps)[:, None]
-        times = times.reshape(steps, *(1,) * (xs.ndim - 2), -1)
-        return History(past), jnp.take_along_axis(known, times, axis=0)
+        times = times.reshape(steps, *(1,) * (known.ndim - 2), -1)
+        return new, jnp.take_along_axis(known, times, axis=0)
+
+
+def remember(state: History, xs: Sequence) -> tuple[History, Array]:
+    """The past after inputs `xs` `[T, N, *]`, or static ones, and past and inputs in one, `[D + T, N, *]`."""
+    if isinstance(xs, Static):
+        xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
+    known = jnp.concatenate([jnp.moveaxis(state.past, 1, 0).astype(xs.dtype), xs])
+    return History(jnp.moveaxis(known[xs.shape[0] :], 0, 1).astype(state.past.dtype)), known

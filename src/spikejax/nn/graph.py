@@ -1,6 +1,6 @@
-"""Layers wired in any way without loops."""
+"""Layers wired in any way, loops included."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,32 +14,36 @@ from spikejax.nn.adapter import (
     Container,
     Layer,
     adapt,
-    apply,
-    apply_over_time,
+    init_layer,
     is_stateless,
-    shape_after,
-    shape_of,
+    propagate_layer,
+    step_layer,
 )
-from spikejax.nn.sequential import below
-from spikejax.typing import Array, Network, Shape, State, Stateless, Static, Through
+from spikejax.typing import Array, Loop, Shape, State, Static, Through
 from spikejax.typing import Sequence as Steps
 
 
 class Graph(Container):
-    """Layers that take the outputs of any layers before them; itself a cell.
+    """Layers that take the outputs of any others; itself a cell.
 
         value[0] = x        value[i + 1] = layers[i](*(value[j] for j in inputs[i]))        y = value[-1]
 
     As `Sequential`, but for the wiring: `Graph([conv, lif, jnp.add], [[0], [1], [2, 0]])` adds the input to what comes
     out of the neurons. A layer of several inputs is a function or module of as many batches `[N, *]`; a cell has one.
 
+    A value that is not there yet, because the layer itself or a later one gives it, is that of the step before, and 0
+    at the first step: `Graph([jnp.add, lif], [[0, 2], [1]])` adds to x[t] what the neurons put out at t - 1. Only the
+    layers of such loops, and those between them, go step by step; all before and after them take whole chunks.
+
+    The state is a tuple with one entry a layer, and with loops one more: a dict from j to the last value[j] `[N, *]`.
+
     Args:
         layers: cells, networks, `nnx.Module`s and functions.
-        inputs: for each layer, where its inputs come from: 0 is the input of the network, i + 1 the output of layer i;
-            only of layers before it.
+        inputs: for each layer, where its inputs come from: 0 is the input of the network, i + 1 the output of layer i.
 
     Raises:
-        ValueError: there is no layer, an index is out of range, or a cell has more than one input.
+        ValueError: there is no layer, an index is out of range, a cell has more than one input, or, by `init_state`,
+            shapes do not fit.
         TypeError: a layer is neither a cell, nor a module, nor a function.
     """
 
@@ -51,10 +55,14 @@ class Graph(Container):
         self.layers = nnx.List([adapt(layer, str(i)) for i, layer in enumerate(layers)])
         self.inputs = tuple(map(tuple, inputs))
         for i, (layer, sources) in enumerate(zip(self.layers, self.inputs, strict=True)):
-            if not sources or not all(0 <= j <= i for j in sources):
-                raise ValueError(f"`inputs`[{i}] must be indices from 0 to {i}, of what is before it, got {sources}")
+            if not sources or not all(0 <= j <= len(layers) for j in sources):
+                raise ValueError(
+                    f"`inputs`[{i}] must be indices from 0, the input, to {len(layers)}, the last output, got {sources}"
+                )
             if not is_stateless(layer) and len(sources) > 1:
                 raise ValueError(f"`inputs`[{i}] must be one index, because layer {i} is a cell, got {sources}")
+        self.late = tuple(sorted({j for i, sources in enumerate(self.inputs) for j in sources if j > i}))
+        self.before, self.loop, self.after = self._parts()
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -64,61 +72,85 @@ class Graph(Container):
         layer = self.layers[index]
         return layer.cell if isinstance(layer, CellModule) else layer
 
+    def _parts(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The layers before the loops, those from the first loop to the last, and those after them."""
+        readers = {i for i, sources in enumerate(self.inputs) if any(j > i for j in sources)}
+        ends = readers | {j - 1 for j in self.late}
+        from_loop = _closure(ends, lambda i: (k for k, sources in enumerate(self.inputs) if i + 1 in sources))
+        to_loop = _closure(ends, lambda i: (j - 1 for j in self.inputs[i] if j))
+        every = range(len(self.layers))
+        loop = from_loop & to_loop
+        return tuple(sorted(set(every) - from_loop)), tuple(sorted(loop)), tuple(sorted(from_loop - loop))
+
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The states of all layers before the first step, for inputs of `shape` `[N, *]`; see `Sequential`."""
-        values: list[Any] = [jax.ShapeDtypeStruct(shape, dtype)]
-        states = []
-        for i, (layer, sources) in enumerate(zip(self.layers, self.inputs, strict=True)):
-            xs = [values[j] for j in sources]
-            if is_stateless(layer):
-                states.append(())
-                values.append(shape_of(layer, lambda layer, *xs, name=str(i): apply(layer, name, *xs), *xs))
-            else:
-                own_key = None if key is None else jax.random.fold_in(key, i)
-                states.append(layer.init_state(xs[0].shape, dtype, key=own_key))
-                values.append(shape_after(layer, states[-1], xs[0]))
-        return tuple(states)
+        values: dict[int, Any] = {0: jax.ShapeDtypeStruct(shape, dtype)}
+        states: dict[int, State] = {}
+        known: dict[int, Any] = {}
+        for _ in range(len(self) + 2 if self.late else 1):  # with loops, until the shapes settle
+            known = dict(values)
+            for i, (layer, sources) in enumerate(zip(self.layers, self.inputs, strict=True)):
+                found = next((values[j] for j in sources if j in values), None)
+                if found is not None:  # until it is known, a value has the shape of what it is joined with
+                    xs = tuple(values.get(j, found) for j in sources)
+                    states[i], values[i + 1] = init_layer(layer, i, xs, dtype, key)
+            if known == values:
+                break
+        if self.late and (known != values or len(values) <= len(self)):
+            raise ValueError(
+                f"`inputs` {self.inputs} leave open what shape goes round: join what comes back with something of the "
+                f"same shape, as in [jnp.add, lif] with inputs [[0, 2], [1]]"
+            )
+        late = ({j: jnp.zeros(values[j].shape, dtype) for j in self.late},) if self.late else ()
+        return (*(states[i] for i in range(len(self))), *late)
 
     def step(self, state: State, x: Array) -> tuple[State, Array]:
         """One step in time, `x` `[N, *]` through every layer."""
+        late = state[-1] if self.late else {}
         values, states = [jnp.asarray(x)], []
-        for i, (layer, sources, old) in enumerate(zip(self.layers, self.inputs, state, strict=True)):
-            xs = [values[j] for j in sources]
-            new, y = ((), apply(layer, str(i), *xs)) if is_stateless(layer) else layer.step(old, xs[0])
+        for i, (layer, sources, old) in enumerate(zip(self.layers, self.inputs, state, strict=False)):
+            new, y = step_layer(layer, i, old, *(late[j] if j > i else values[j] for j in sources))
             states.append(new)
             values.append(y)
-        return tuple(states), values[-1]
+        new = ({j: values[j].astype(old.dtype) for j, old in late.items()},) if self.late else ()
+        return (*states, *new), values[-1]
 
     def propagate(self, state: State, xs: Steps, through: Through) -> tuple[State, Any]:
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
-        values, states = [xs], []
-        for i, (layer, sources, old) in enumerate(zip(self.layers, self.inputs, state, strict=True)):
-            given = [values[j] for j in sources]
-            if isinstance(layer, Network):
-                new, y = layer.propagate(old, given[0], below(i, through))
-            elif not is_stateless(layer):
-                new, y = through((i,), self[i], old, given[0])
-            elif len(given) == 1:
-                new, y = through((i,), Stateless(layer, partial(apply_over_time, layer, str(i))), (), given[0])
-            else:
-                new, y = (), _join(layer, str(i), given)
-            states.append(new)
-            values.append(y)
-        return tuple(states), values[-1]
+        values, states = {0: xs}, dict(enumerate(state))
+        self._take(self.before, values, states, through, {})
+        if self.loop:
+            inside = {i: states[i] for i in (*self.loop, len(self))}
+            given = {j: values[j] for i in self.loop for j in self.inputs[i] if j in values}
+            inside, left = through((), Loop(partial(self.pure, "propagate_loop")), inside, given)
+            states |= inside
+            values |= left
+        self._take(self.after, values, states, through, {})
+        return tuple(states.values()), values[len(self)]
 
-    def hoist(self, x: Array) -> tuple[Array, "Graph"]:
-        """Nothing stands before the first cell for certain: layers on the static input stay static in `propagate`."""
-        return x, self
+    def propagate_loop(self, state: State, given: dict[int, Steps], through: Through) -> tuple[State, dict[int, Any]]:
+        """One step of the layers of the loops, from the values `given` to those that are needed after them."""
+        values: dict[int, Any] = dict(given)
+        states, late = dict(state), state[len(self)]
+        self._take(self.loop, values, states, through, {j: y[None] for j, y in late.items()})
+        ends = {j: values[j].value if isinstance(values[j], Static) else values[j][0] for j in late}
+        states[len(self)] = {j: y.astype(late[j].dtype) for j, y in ends.items()}
+        needed = {len(self), *(j for i in self.after for j in self.inputs[i])}
+        return states, {i + 1: values[i + 1] for i in self.loop if i + 1 in needed}
+
+    def _take(
+        self, indices: Iterable[int], values: dict[int, Any], states: dict[int, State], through: Through, late: Any
+    ) -> None:
+        """Takes the layers at `indices` through the chunk, adding to `values` and `states`."""
+        for i in indices:
+            xs = (late[j] if j > i else values[j] for j in self.inputs[i])
+            states[i], values[i + 1] = propagate_layer(self.layers[i], i, states[i], through, *xs)
 
 
-def _join(layer: Any, name: str, given: list[Any]) -> Any:
-    """A layer of several inputs on all steps at once."""
-    if all(isinstance(xs, Static) for xs in given):
-        return Static(apply(layer, name, *(xs.value for xs in given)), given[0].steps)
-    steps = next(xs.shape[0] for xs in given if not isinstance(xs, Static))
-    flat = []
-    for xs in given:
-        whole = jnp.broadcast_to(xs.value, (steps, *xs.value.shape)) if isinstance(xs, Static) else xs
-        flat.append(whole.reshape(-1, *whole.shape[2:]))
-    y = apply(layer, name, *flat)
-    return y.reshape(steps, -1, *y.shape[1:])
+def _closure(start: set[int], following: Callable[[int], Iterable[int]]) -> set[int]:
+    """`start` with all that follows."""
+    found, new = set(start), set(start)
+    while new:
+        new = {k for i in new for k in following(i)} - found
+        found |= new
+    return found

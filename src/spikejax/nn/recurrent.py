@@ -1,15 +1,15 @@
 """A cell whose output comes back to it one step later."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.nn.adapter import CellModule, adapt, apply, shape_after
-from spikejax.typing import Array, Cell, Shape, State
+from spikejax.nn.adapter import CellModule, Container, adapt, apply, shape_after, shape_of
+from spikejax.typing import Array, Cell, Loop, Network, Sequence, Shape, State, Static, Through
 
 
 class RecurrentState(NamedTuple):
@@ -29,7 +29,80 @@ class RecurrentState(NamedTuple):
         return self.cell.v
 
 
-class Recurrent(nnx.Module):
+class ElementwiseRecurrent(Container):
+    """A cell that sees, with each input, what it put out one step before; itself a cell.
+
+        y[t] = cell(f(x[t], y[t-1]))      y[-1] = 0
+
+    Only `f` and the cell run in the loop over time: put the synapse of the input before it.
+
+    Args:
+        cell: a neuron, or a network.
+        f: a function or `nnx.Module` of two batches `[N, *]`, the input and the last output, that gives the shape of
+            the input.
+
+    Raises:
+        TypeError: `cell` is no cell, or `f` is a cell, or neither a module nor a function.
+        ValueError: `f` gives another shape; raised by `init_state`.
+
+    SpikingJelly: `ElementWiseRecurrentContainer`, whose code calls f(y, x) where its documentation says f(x, y); it
+    keeps y in a hidden attribute.
+    """
+
+    def __init__(self, cell: Cell, f: Callable[[Array, Array], Array]) -> None:
+        self._adopt(cell, f, "f", "a module or a function of two batches, such as jnp.add")
+        self.f = f
+
+    def _adopt(self, cell: Cell, back: Any, name: str, kind: str) -> None:
+        """Takes the cell, where it and what comes `back` are what they have to be."""
+        if not isinstance(cell, Cell):
+            raise TypeError(f"`cell` must be a cell such as sx.LIF(), got {type(cell).__name__}")
+        if isinstance(back, Cell) or not callable(back):
+            raise TypeError(f"`{name}` must be {kind}, got {type(back).__name__}")
+        self.module = adapt(cell, "cell")
+
+    @property
+    def cell(self) -> Any:
+        """The cell with the present values of its parameters."""
+        return self.module.cell if isinstance(self.module, CellModule) else self.module
+
+    def current(self, x: Array, y: Array) -> Array:
+        """What the cell gets, from an input and the last output `[N, *]`."""
+        i = apply(self.f, "f", x, y)
+        return i.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else i
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
+        """The cell's state before the first step, and an output of 0, for inputs of `shape` `[N, *]`."""
+        state = self.module.init_state(shape, dtype, key=key)
+        x = jax.ShapeDtypeStruct(shape, dtype)
+        y = shape_after(self.module, state, x)
+        i = shape_of(self, lambda self, x, y: self.current(x, y), x, y)
+        if i.shape != tuple(shape):
+            raise ValueError(
+                f"what comes back turns an input {tuple(shape)} and an output {y.shape} into {i.shape}: it must give "
+                f"the shape of the input"
+            )
+        return RecurrentState(state, jnp.zeros(y.shape, dtype))
+
+    def step(self, state: RecurrentState, x: Array) -> tuple[RecurrentState, Array]:
+        """One step in time, `x` `[N, *]`."""
+        inner, y = self.module.step(state.cell, self.current(jnp.asarray(x), state.y))
+        return RecurrentState(inner, y.astype(state.y.dtype)), y
+
+    def propagate(self, state: RecurrentState, xs: Sequence, through: Through) -> tuple[State, Any]:
+        """Takes `xs` through; a cell as one cell, and a network so that the driver sees what is inside."""
+        if isinstance(self.module, Network):
+            return through((), Loop(partial(self.pure, "propagate_step")), state, xs)
+        return through((), self, state, xs)
+
+    def propagate_step(self, state: RecurrentState, xs: Sequence, through: Through) -> tuple[State, Any]:
+        """One step of the network inside."""
+        x = xs.value if isinstance(xs, Static) else xs[0]
+        inner, ys = self.module.propagate(state.cell, self.current(x, state.y)[None], through)
+        return RecurrentState(inner, ys[0].astype(state.y.dtype)), ys
+
+
+class Recurrent(ElementwiseRecurrent):
     """A cell that receives its own last output through `feedback`; itself a cell.
 
         y[t] = cell(x[t] + feedback(y[t-1]))      y[-1] = 0
@@ -38,50 +111,30 @@ class Recurrent(nnx.Module):
     `Sequential(nnx.Linear(64, 128), Recurrent(sx.LIF(), nnx.Linear(128, 128)))`, and it stays one large product.
 
     Args:
-        cell: a neuron, whose output has the shape of its input.
-        feedback: an `nnx.Module` or a function of one batch `[N, *]` that keeps the shape: dense, convolutional, or
-            elementwise. It must be the same at every step: no dropout, no running statistics.
+        cell: a neuron, or a network.
+        feedback: an `nnx.Module` or a function of one batch `[N, *]` that gives the shape of the input: dense,
+            convolutional, or elementwise.
 
     Raises:
         TypeError: `cell` is no cell, or `feedback` is a cell, or neither a module nor a function.
-        ValueError: the feedback changes the shape; raised by `init_state`.
+        ValueError: the feedback gives another shape; raised by `init_state`.
 
-    SpikingJelly: `LinearRecurrentContainer` for a dense feedback, `ElementWiseRecurrentContainer` with the addition;
-    both keep y in a hidden attribute.
+    SpikingJelly: `LinearRecurrentContainer` for a dense feedback, there one matrix for [x; y]; it keeps y in a hidden
+    attribute.
     """
 
     def __init__(self, cell: Cell, feedback: Callable[[Array], Array]) -> None:
-        if not isinstance(cell, Cell):
-            raise TypeError(f"`cell` must be a cell such as sx.LIF(), got {type(cell).__name__}")
-        if isinstance(feedback, Cell) or not callable(feedback):
-            raise TypeError(
-                f"`feedback` must be a module or a function of one batch, such as nnx.Linear(128, 128, rngs=rngs), "
-                f"got {type(feedback).__name__}"
-            )
-        self.module = adapt(cell, "cell")
+        self._adopt(
+            cell, feedback, "feedback", "a module or a function of one batch, such as nnx.Linear(128, 128, rngs=rngs)"
+        )
         self.feedback = feedback
 
-    @property
-    def cell(self) -> Any:
-        """The cell with the present values of its parameters."""
-        return self.module.cell if isinstance(self.module, CellModule) else self.module
-
-    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
-        """The cell's state before the first step, and an output of 0, for inputs of `shape` `[N, *]`."""
-        state = self.module.init_state(shape, dtype, key=key)
-        y = shape_after(self.module, state, jax.ShapeDtypeStruct(shape, dtype))
-        back = jax.eval_shape(lambda y: apply(self.feedback, "feedback", y), y)
-        if back.shape != tuple(shape):
+    def current(self, x: Array, y: Array) -> Array:
+        """What the cell gets, from an input and the last output `[N, *]`."""
+        back = apply(self.feedback, "feedback", y)
+        if back.shape != x.shape:
             raise ValueError(
-                f"`feedback` turns the output {y.shape} into {back.shape}, but is added to an input of {tuple(shape)}: "
+                f"`feedback` turns the output {y.shape} into {back.shape}, but is added to an input of {x.shape}: "
                 f"it must give the shape of the input"
             )
-        return RecurrentState(state, jnp.zeros(y.shape, dtype))
-
-    def step(self, state: RecurrentState, x: Array) -> tuple[RecurrentState, Array]:
-        """One step in time, `x` `[N, *]`."""
-        back = self.feedback(state.y)
-        x = jnp.asarray(x)
-        current = x + (back.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else back)
-        inner, y = self.module.step(state.cell, current)
-        return RecurrentState(inner, y.astype(state.y.dtype)), y
+        return x + (back.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else back)

@@ -1,6 +1,5 @@
 """The chain of layers."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,12 +13,12 @@ from spikejax.nn.adapter import (
     Layer,
     adapt,
     apply,
-    apply_over_time,
+    init_layer,
     is_stateless,
-    shape_after,
-    shape_of,
+    propagate_layer,
+    step_layer,
 )
-from spikejax.typing import Array, Network, Sequence, Shape, State, Stateless, Through
+from spikejax.typing import Array, Network, Sequence, Shape, State, Through
 
 
 class Sequential(Container):
@@ -67,13 +66,8 @@ class Sequential(Container):
         states = []
         x = jax.ShapeDtypeStruct(shape, dtype)
         for i, layer in enumerate(self.layers):
-            if is_stateless(layer):
-                states.append(())
-                x = shape_of(layer, lambda layer, x, name=str(i): apply(layer, name, x), x)
-            else:
-                own_key = None if key is None else jax.random.fold_in(key, i)
-                states.append(layer.init_state(x.shape, dtype, key=own_key))
-                x = shape_after(layer, states[-1], x)
+            state, x = init_layer(layer, i, (x,), dtype, key)
+            states.append(state)
         return tuple(states)
 
     def step(self, state: State, x: Array) -> tuple[State, Array]:
@@ -81,7 +75,7 @@ class Sequential(Container):
         y = jnp.asarray(x)
         states = []
         for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
-            new, y = ((), apply(layer, str(i), y)) if is_stateless(layer) else layer.step(old, y)
+            new, y = step_layer(layer, i, old, y)
             states.append(new)
         return tuple(states), y
 
@@ -89,12 +83,7 @@ class Sequential(Container):
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
         states = []
         for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
-            if isinstance(layer, Network):
-                new, xs = layer.propagate(old, xs, below(i, through))
-            elif is_stateless(layer):
-                new, xs = through((i,), Stateless(layer, partial(apply_over_time, layer, str(i))), (), xs)
-            else:
-                new, xs = through((i,), self[i], old, xs)
+            new, xs = propagate_layer(layer, i, old, through, xs)
             states.append(new)
         return tuple(states), xs
 
@@ -114,8 +103,3 @@ class Sequential(Container):
 def identity(x: Array) -> Array:
     """Stands where a layer has been hoisted out of the time loop."""
     return x
-
-
-def below(index: int, through: Through) -> Through:
-    """`through` for the layers of the nested network at `index`."""
-    return lambda path, cell, state, xs: through((index, *path), cell, state, xs)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.nn import CellModule, Recurrent
+from spikejax.nn import CellModule, Graph, Recurrent
 from spikejax.plasticity.reward import RewardRule
 from spikejax.plasticity.rule import Rule
 from spikejax.plasticity.synapse import LINEAR, synapse_of
@@ -97,7 +97,8 @@ class _Place(NamedTuple):
         node: the layer.
         path: where it stands in the module.
         indices: where the state of its cell, or of the cell around it, stands in that of the network.
-        driven: what gets its output: the next layer, or the `Recurrent` that it is the feedback of; None at the end.
+        driven: what gets its output: the next layer, or the `Recurrent` that it is the feedback of; None at the end
+            and where others get it as well.
     """
 
     node: Any
@@ -110,7 +111,9 @@ class _Place(NamedTuple):
         layers = getattr(self.node, "layers", ())
         if part.isdigit() and int(part) < len(layers):
             i = int(part)
-            driven = layers[i + 1] if i + 1 < len(layers) else None
+            wires = self.node.inputs if isinstance(self.node, Graph) else [(k,) for k in range(len(layers))]
+            readers = [k for k, sources in enumerate(wires) if i + 1 in sources]
+            driven = layers[i + 1] if readers == [i + 1] else None
             return _Place(layers[i], (*self.path, "layers", i), (*self.indices, i), driven)
         if isinstance(self.node, Recurrent) and part == "feedback":
             return _Place(self.node.feedback, (*self.path, part), self.indices, self.node)
@@ -134,7 +137,7 @@ def _site(net: nnx.Module, name: str, rules: tuple[Rule, ...], params: set[Path]
     if parts[-1] == "feedback":
         spikes = ".".join((*parts[:-1], "spikes"))
         return _checked(Site(name, rules, layer, paths, spikes, spikes, indices), params)
-    if not isinstance(driven, Cell) or isinstance(driven, Network):
+    if not isinstance(driven, Cell) or (isinstance(driven, Network) and not isinstance(driven, Recurrent)):
         kind = "nothing" if driven is None else type(driven).__name__
         raise ValueError(
             f"{title} must be followed by the cell that it drives, got {kind}: a rule needs the spikes of both sides"

@@ -1,5 +1,6 @@
 """One chunk of time: how each layer goes through it, and what is recorded on the way."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,18 @@ from jax import lax
 from spikejax.kernels import fused, why_not_fused
 from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.scan.plan import Plan
-from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Stateless, Static, WholeSequenceCell
+from spikejax.typing import (
+    Array,
+    Cell,
+    Loop,
+    ParallelCell,
+    Reverse,
+    Sequence,
+    State,
+    Stateless,
+    Static,
+    WholeSequenceCell,
+)
 
 KINDS = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
@@ -35,7 +47,13 @@ class Walk:
         self.records: dict[str, Array] = {}
         self.available: list[str] = []
 
-    def __call__(self, path: tuple[int, ...], cell: Cell | Stateless, state: State, xs: Sequence) -> tuple[State, Any]:
+    def __call__(
+        self, path: tuple[int, ...], cell: Cell | Stateless | Loop | Reverse, state: State, xs: Any
+    ) -> tuple[State, Any]:
+        if isinstance(cell, Loop):
+            return self._loop(path, cell, state, xs)
+        if isinstance(cell, Reverse):
+            return state, self._reversed(path, xs)
         if isinstance(cell, Stateless):
             ys = cell.over_time(xs)
             self._keep(path, {"input": xs, "output": ys})
@@ -62,6 +80,52 @@ class Walk:
         self._keep(path, {"input": xs, "spikes": ys})
         return state, ys
 
+    def _loop(self, path: tuple[int, ...], loop: Loop, state: State, xs: Any) -> tuple[State, Any]:
+        """One step after another through a part of a network, recording inside."""
+        propagate, variables, restore = loop.pure()
+        given, structure = jax.tree.flatten(xs, is_leaf=_is_static)
+        count = next((x.shape[0] for x in given if not _is_static(x)), None) or given[0].steps
+        step_by_step = replace(self.plan, chunk=1)
+
+        def step(carry: Any, inputs: tuple[Array, list[Array]]) -> tuple[Any, Any]:
+            t, moving = inputs[0], iter(inputs[1])
+            start = self.start + t
+            walk = Walk(step_by_step, start, self.lengths, self.record)
+            now = [Static(x.value, 1) if _is_static(x) else next(moving)[None] for x in given]
+            variables, old = carry
+            variables, new, ys = propagate(
+                variables, old, structure.unflatten(now), lambda below, *rest: walk((*path, *below), *rest)
+            )
+            if self.lengths is not None:
+                new = _freeze(start < self.lengths, new, old)
+            self.available += walk.available
+            return (variables, new), (
+                jax.tree.map(lambda y: y.value if _is_static(y) else y[0], ys, is_leaf=_is_static),
+                jax.tree.map(lambda a: a[0], walk.records),
+            )
+
+        inputs = jnp.arange(count), [x for x in given if not _is_static(x)]
+        (variables, state), (ys, records) = _scan(step, (variables, state), inputs, count)
+        restore(variables)
+        self.records |= records
+        return state, ys
+
+    def _reversed(self, path: tuple[int, ...], xs: Sequence) -> Sequence:
+        """The last step of each sequence first; what is after its end stays there."""
+        plan = self.plan
+        if plan.chunk < plan.steps:
+            raise ValueError(
+                f"layer {'.'.join(map(str, path))} starts at the end of the sequence, so it needs all {plan.steps} "
+                f"steps in one chunk, got chunk={plan.chunk}: use chunk=None, and no loop around it"
+            )
+        if isinstance(xs, Static):
+            return xs
+        if self.lengths is None:
+            return xs[::-1]
+        times, ends = jnp.arange(plan.steps)[:, None], self.lengths[None]
+        times = jnp.where(times < ends, ends - 1 - times, times)
+        return xs[times, jnp.arange(ends.shape[1])[None]]
+
     def _wanted(self, path: tuple[int, ...], state: State) -> dict[str, str]:
         """Full names to record of this cell's states, each with its field."""
         kinds = {field: field for field in getattr(state, "_fields", ())}
@@ -71,15 +135,30 @@ class Walk:
     def _keep(self, path: tuple[int, ...], values: dict[str, Sequence]) -> None:
         """Records those of `values` that were asked for."""
         for name, value in self._asked(path, values).items():
-            if isinstance(value, Static):
-                value = jnp.broadcast_to(value.value, (value.steps, *value.value.shape))
-            self.records[name] = value
+            self.records[name] = jax.tree.map(_copied, value, is_leaf=_is_static)
 
     def _asked(self, path: tuple[int, ...], kinds: dict[str, Any]) -> dict[str, Any]:
         """What was asked for of the layer at `path`, from full names to the values of `kinds`."""
         named = {".".join((*map(str, path), kind)): (kind, value) for kind, value in kinds.items()}
         self.available += named
         return {full: value for full, (kind, value) in named.items() if {full, kind} & set(self.record)}
+
+
+def _is_static(x: Any) -> bool:
+    return isinstance(x, Static)
+
+
+def _copied(xs: Sequence) -> Array:
+    """A sequence as an array `[T, N, *]`."""
+    return jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape)) if isinstance(xs, Static) else xs
+
+
+def _scan(step: Any, carry: Any, inputs: Any, count: int) -> tuple[Any, Any]:
+    """`lax.scan`, but for one step without a loop."""
+    if count > 1:
+        return lax.scan(step, carry, inputs, length=count)
+    carry, out = step(carry, jax.tree.map(lambda a: a[0], inputs))
+    return carry, jax.tree.map(lambda a: a[None], out)
 
 
 def check_record(record: tuple[str, ...], available: list[str]) -> None:
@@ -110,11 +189,7 @@ def _step_by_step(
         return new, (y, kept)
 
     count, inputs = (xs.steps, (alive, None)) if isinstance(xs, Static) else (xs.shape[0], (alive, xs))
-    if count == 1:
-        state, out = step(state, jax.tree.map(lambda a: a[0], inputs))
-        ys, kept = jax.tree.map(lambda a: a[None], out)
-    else:
-        state, (ys, kept) = lax.scan(step, state, inputs, length=count)
+    state, (ys, kept) = _scan(step, state, inputs, count)
     return state, ys, kept
 
 

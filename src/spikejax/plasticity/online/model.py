@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from spikejax.nn.adapter import whole_sequence_cells
+from spikejax.nn.adapter import whole_sequence_parts
 from spikejax.typing import Array, State, Through
 
 Loss = Callable[[Any, Any], Array]
@@ -73,7 +73,7 @@ def split(net: Any, loss: Loss) -> tuple[Model, Any, Any]:
         ValueError: it holds a cell that takes its whole sequence at once.
     """
     check_network(net)
-    for name, cell in whole_sequence_cells(net):
+    for name, cell in whole_sequence_parts(net):
         raise ValueError(
             f"`net` cannot learn online: layer {name} ({type(cell).__name__}) takes its whole sequence at once and has "
             f"no single step: use BPTT()"

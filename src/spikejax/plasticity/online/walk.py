@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from spikejax.cells import ChargeFireReset
 from spikejax.nn.recurrent import Recurrent, RecurrentState
 from spikejax.plasticity.online.linear import LINEAR, Synapse
-from spikejax.typing import Array, Cell, State, Stateless
+from spikejax.typing import Array, Loop, State, Stateless
 
 Traces = dict[str, Any]
 """What a rule keeps, by the path of the cell."""
@@ -63,7 +62,12 @@ class Walk:
         self._last: tuple[Any, Any] = (None, None)  # a linear layer's output over time, and the layer as a synapse
         self._lineage: tuple[Any, str | None] = (None, None)  # an array over time, and the cell that it comes from
 
-    def __call__(self, path: tuple[int, ...], layer: Cell | Stateless, state: State, xs: Any) -> tuple[State, Any]:
+    def __call__(self, path: tuple[int, ...], layer: Any, state: State, xs: Any) -> tuple[State, Any]:
+        if isinstance(layer, Loop):
+            raise ValueError(
+                f"`net` cannot learn online: what layers put out comes back to others in {'.'.join(map(str, path))!r}, "
+                f"through whole layers: use BPTT(), or Recurrent with one neuron and its feedback"
+            )
         below = self._lineage[1] if xs is self._lineage[0] else None
         if isinstance(layer, Stateless):
             ys = layer.over_time(xs)
@@ -88,8 +92,7 @@ class Walk:
         if not isinstance(layer, Recurrent):
             return self.take_step(self, Visit(name, layer, state, x, synapses, below))
         feedback: Any = layer.feedback
-        back = feedback(state.y)
-        current = x + (back.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else back)
+        current = layer.current(x, state.y)
         if type(feedback) in LINEAR:
             synapses = [*synapses, Synapse("back", feedback, state.y)]
         inner, y = self.take_step(self, Visit(name, layer.cell, state.cell, current, synapses, below))
