@@ -48,7 +48,7 @@ class Walk:
         kept: dict[str, Any] = {}
         if parallel and whole:
             state, ys = parallel.steps(state, xs if alive is None else _silence(xs, alive))
-        elif parallel and alive is None and not wanted:
+        elif parallel and not wanted and (alive is None or not _per_sample(state, alive.shape[1])):
             state, ys = parallel.steps(state, xs)
         elif self.plan.method == "associative" and not parallel:
             state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
@@ -93,6 +93,11 @@ def check_record(record: tuple[str, ...], available: list[str]) -> None:
 def _parallel(cell: Cell) -> ParallelCell | None:
     """`cell`, where it takes many steps at once; in other cells `steps` is the name of a field, as in Refractory."""
     return cell if isinstance(cell, ParallelCell) and callable(getattr(cell, "steps", None)) else None
+
+
+def _per_sample(state: State, batch: int) -> bool:
+    """Whether anything in `state` belongs to one sample, so that it has to stop where its sequence ends."""
+    return any(jnp.ndim(leaf) and jnp.shape(leaf)[0] == batch for leaf in jax.tree.leaves(state))
 
 
 def _step_by_step(
