@@ -198,5 +198,5 @@ def test_errors(make, message):
 
 @pytest.mark.parametrize("encoder", [Latency(4), WeightedPhase(4), GaussianTuning(4, 5), DeltaModulation(0.1)])
 def test_integers_are_refused(encoder):
-    with pytest.raises(TypeError, match="`x` must be floating point.*, got int32: scale it, as in x / 255"):
+    with pytest.raises(TypeError, match=r"`x` must be floating point.*, got int32: scale it, as in x / 255"):
         sx.run(encoder, jnp.ones((2, 1, 2), jnp.int32))

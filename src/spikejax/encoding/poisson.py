@@ -24,16 +24,12 @@ class RandomState(NamedTuple):
     t: Array
 
 
-class Poisson(Struct):
-    """Poisson coding: at each step a spike with the probability that the value gives, drawn anew.
+class Drawn(Struct):
+    """An encoder whose spikes are drawn anew at each step, with probabilities that follow from the value."""
 
-        P(s[t] = 1) = x
-
-    Values below 0 never fire and values above 1 always do; they are refused where they can be seen, that is outside
-    `jit`. Spikes have no gradient with respect to `x`.
-
-    Source: Poisson (Bernoulli) rate coding, as SpikingJelly's PoissonEncoder; here x = 0 never fires.
-    """
+    def probabilities(self, x: Array) -> Array:
+        """The probability of a spike, for each neuron."""
+        raise NotImplementedError(f"{type(self).__name__} must define `probabilities(self, x)`")
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RandomState:
         """The key to draw from.
@@ -58,13 +54,13 @@ class Poisson(Struct):
 
         Args:
             state: as `init_state` gives it.
-            x: probabilities `[N, *]`, floating point, within [0, 1].
+            x: values `[N, *]`, floating point.
 
         Returns:
             The next state, and spikes `[N, *]` in the dtype of `x`.
 
         Raises:
-            ValueError: a concrete `x` leaves [0, 1].
+            ValueError: a concrete `x` leaves its range.
             TypeError: `x` is not floating point.
         """
         x = self.probabilities(x)
@@ -75,17 +71,29 @@ class Poisson(Struct):
 
         Args:
             state: as `init_state` gives it.
-            xs: probabilities `[T, N, *]`, or a static input `[N, *]`.
+            xs: values `[T, N, *]`, or a static input `[N, *]`.
 
         Returns:
             The last state, and spikes `[T, N, *]`.
 
         Raises:
-            ValueError: a concrete value leaves [0, 1].
+            ValueError: a concrete value leaves its range.
             TypeError: `xs` is not floating point.
         """
         times, spikes = over_time(partial(_draw, state.key), state.t, self.probabilities, xs)
         return state._replace(t=times[-1] + 1), spikes
+
+
+class Poisson(Drawn):
+    """Poisson coding: at each step a spike with the probability that the value gives, drawn anew.
+
+        P(s[t] = 1) = x
+
+    Values below 0 never fire and values above 1 always do; they are refused where they can be seen, that is outside
+    `jit`. Spikes have no gradient with respect to `x`.
+
+    Source: Poisson (Bernoulli) rate coding, as SpikingJelly's PoissonEncoder; here x = 0 never fires.
+    """
 
     def probabilities(self, x: Array) -> Array:
         """The probability of a spike for each value: the value itself, checked."""

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from spikejax.encoding.poisson import Poisson
+from spikejax.encoding.poisson import Drawn
 from spikejax.encoding.timed import Timed, check_whole, floating
 from spikejax.pytree import Struct, check
 from spikejax.typing import Array
@@ -86,7 +86,7 @@ class GaussianTuning(Timed, Struct):
         return (jnp.round(self.T * (1 - bells)) == t % self.T).astype(x.dtype)
 
 
-class Population(Poisson):
+class Population(Drawn):
     """Population coding by rate: m neurons a feature, which fire the more often the nearer the value to their own.
 
         P(s_i[t] = 1) = peak exp(-(x - mu_i)^2 / (2 sigma^2)),  drawn anew at each step
