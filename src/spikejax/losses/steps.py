@@ -36,7 +36,7 @@ def temporal_efficient_training(
         ValueError: `labels` or `lengths` does not fit `outs`, or a value leaves its range.
 
     Source: Deng, Li, Zhang and Gu, "Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting",
-    2022, eqs. 9-11.
+    2022.
 
     SpikingJelly: `temporal_efficient_training_cross_entropy`, which has the first term alone.
     """

@@ -9,7 +9,17 @@ from jax import lax
 from spikejax.kernels import fused, why_not_fused
 from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.scan.plan import Plan
-from spikejax.typing import Array, Cell, ParallelCell, Sequence, State, Stateless, Static, WholeSequenceCell
+from spikejax.typing import (
+    Array,
+    BoundedCell,
+    Cell,
+    ParallelCell,
+    Sequence,
+    State,
+    Stateless,
+    Static,
+    WholeSequenceCell,
+)
 
 KINDS = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
@@ -40,6 +50,8 @@ class Walk:
             ys = cell.over_time(xs)
             self._keep(path, {"input": xs, "output": ys})
             return state, ys
+        if isinstance(cell, BoundedCell):
+            cell.check_steps(self.plan.steps)
         parallel = _parallel(cell)
         whole = isinstance(parallel, WholeSequenceCell)
         wanted = self._wanted(path, () if whole else state)
