@@ -4,8 +4,10 @@ from spikejax.nn.adapter import CellModule, Container
 from spikejax.nn.attention import MultiDimensionalAttention, TemporalAttention
 from spikejax.nn.competition import WinnerTakeAll
 from spikejax.nn.delay import Delay
+from spikejax.nn.diagnose import Diagnosis, LayerActivity, diagnose
 from spikejax.nn.dropout import Mask, TimeInvariantDropout
 from spikejax.nn.graph import Graph
+from spikejax.nn.init import lif_gain
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.neunorm import Activity, NeuNorm
 from spikejax.nn.norms import BatchNormThroughTime, TemporalEffectiveBatchNorm, ThresholdDependentBatchNorm
@@ -24,8 +26,10 @@ __all__ = [
     "CellModule",
     "Container",
     "Delay",
+    "Diagnosis",
     "Flatten",
     "Graph",
+    "LayerActivity",
     "Mask",
     "MaxPool",
     "MultiDimensionalAttention",
@@ -46,4 +50,6 @@ __all__ = [
     "Voting",
     "WeightStandardizedConv",
     "WinnerTakeAll",
+    "diagnose",
+    "lif_gain",
 ]

@@ -162,9 +162,10 @@ class BatchNormThroughTime(_EachStep):
             y = norm(x, use_running_average=self.use_running_average)
             return y, norm.mean[...], norm.var[...]
 
-        own = (self.at(variable, times) for variable in (self.scale, self.mean, self.var))
+        scale, mean, var = (self.at(variable, times) for variable in (self.scale, self.mean, self.var))
         static = isinstance(xs, Static)
-        ys, mean, var = jax.vmap(one, (0, 0, 0, None if static else 0))(*own, xs.value if static else xs)
+        x = xs.value if static else xs
+        ys, mean, var = jax.vmap(one, (0, 0, 0, None if static else 0))(scale, mean, var, x)
         if not self.use_running_average:
             self.mean[...] = self.mean[...].at[times].set(mean, mode="drop")
             self.var[...] = self.var[...].at[times].set(var, mode="drop")
