@@ -18,7 +18,7 @@ class Latency(Timed, Struct):
 
     So x = 1 fires at step 0 and x = 0 at step T - 1; halves round to the even step. After T steps it begins again.
     Spikes have no gradient with respect to `x`. Values outside [0, 1] are refused where they can be seen, that is
-    outside `jit`; inside it, such a value never fires, if its step lies outside 0 to T - 1.
+    outside `jit`; inside it, a value whose t_f is no step of the period never fires.
 
     Args:
         T: steps of a period, an integer >= 1.
