@@ -245,6 +245,10 @@ def test_kernel_product_of_two_sets():
         (lambda: losses.firing_rate_penalty(SPIKES, 0.5, 0.4), r"`upper` must be >= `lower` = 0\.5, got 0\.4"),
         (lambda: losses.firing_rate_penalty(SPIKES, -0.5), r"`lower` must be >= 0, got -0\.5"),
         (lambda: losses.first_spike_time(SPIKES, LENGTHS + 1), "`lengths` must be from 1 to the 7 time steps"),
+        (
+            lambda: losses.first_spike_time(2 * SPIKES),
+            r"`spikes` must be within \[0, 1\], got values from 0\.0 to 2\.0",
+        ),
         (lambda: losses.decode_first_spike(SPIKES[0]), r"`outs` must be \[T, N, C\], time first"),
     ],
 )

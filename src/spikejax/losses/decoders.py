@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from spikejax.losses.checks import as_float, check_time_first, valid_steps
+from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -32,7 +33,7 @@ def first_spike_time(spikes: Array, lengths: ArrayLike | None = None) -> Array:
     the time trains a network through the surrogates of its neurons, and needs none of its own.
 
     Args:
-        spikes: `[T, N, *]`, 0 and 1.
+        spikes: `[T, N, *]`, 0 and 1, or between for neurons without a sharp threshold (`spiking=False`).
         lengths: valid steps of each sequence `[N]`; None counts all T. Where there is no spike within it, the time is
             the length.
 
@@ -40,11 +41,13 @@ def first_spike_time(spikes: Array, lengths: ArrayLike | None = None) -> Array:
         Times `[N, *]`, whole numbers in float32 at least.
 
     Raises:
-        ValueError: `lengths` does not fit `spikes`.
+        ValueError: `lengths` does not fit `spikes`, or a concrete value leaves [0, 1].
     """
     spikes = as_float(spikes)
     valid = True if lengths is None else valid_steps(spikes, lengths)[0]
-    return (jnp.cumprod(1 - jnp.where(valid, spikes, 0), 0) * valid).sum(0)
+    spikes = jnp.where(valid, spikes, 0)
+    check("spikes", spikes, lambda s: (s >= 0) & (s <= 1), "within [0, 1]", "of membranes or counts it is no time")
+    return (jnp.cumprod(1 - spikes, 0) * valid).sum(0)
 
 
 def decode_first_spike(outs: Array, lengths: ArrayLike | None = None) -> Array:
