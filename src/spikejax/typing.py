@@ -119,6 +119,15 @@ class WholeSequenceCell(ParallelCell, Protocol):
 
 
 @runtime_checkable
+class BoundedCell(ParallelCell, Protocol):
+    """A cell that has parameters of its own for each of its first steps, and so only so many."""
+
+    def check_steps(self, steps: int) -> None:
+        """Raises `ValueError` where a run of `steps` steps is longer than the cell was built for."""
+        ...
+
+
+@runtime_checkable
 class LinearCell(Cell, Protocol):
     """A cell whose state is linear in the one before, elementwise: `state[t] = a[t] state[t-1] + b[t]`.
 

@@ -148,7 +148,9 @@ def test_masks_are_one_a_sample_and_new_at_every_step_or_fixed():
         shares = np.array([0.25**2, 0.25 * 0.75, 0.25 * 0.75, 0.75**2])
         found = np.abs(ys[:, :, 0, None] - values).argmin(-1)
         np.testing.assert_allclose(np.take(values, found), ys[:, :, 0], atol=1e-6)
-        np.testing.assert_allclose(np.bincount(found.ravel(), minlength=4) / found.size, shares, atol=0.08 * fixed + 0.015)
+        np.testing.assert_allclose(
+            np.bincount(found.ravel(), minlength=4) / found.size, shares, atol=0.08 * fixed + 0.015
+        )
         assert (ys == ys[0]).all() == fixed
         assert not (ys[0] == ys[0, 0]).all()
 

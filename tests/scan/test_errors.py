@@ -42,7 +42,7 @@ STATE = CELL.init_state((2, 3))
         ({"lengths": [2, 6]}, r"`lengths` must be from 1 to the 5 time steps, got values from 2.0 to 6.0"),
         (
             {"record": ["voltage"]},
-            r"`record` names 'voltage', which no layer has: choose from input, membrane, spikes, v",
+            r"`record` names 'voltage', which no layer has: choose from h, input, membrane, spikes, v",
         ),
         ({"record": "1.spikes"}, r"`record` names '1.spikes', which no layer has"),
     ],

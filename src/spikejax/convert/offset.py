@@ -40,7 +40,7 @@ def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1)
         raise ValueError(f"`steps` and `rounds` must be >= 1, got {steps} and {rounds}")
     x = jnp.asarray(x)
 
-    def through(path: tuple[int, ...], cell: Cell | Stateless, state: State, xs: Sequence) -> tuple[State, Any]:
+    def through(path: tuple[int, ...], cell: Any, state: State, xs: Any) -> tuple[State, Any]:
         if isinstance(cell, Stateless):
             return state, cell.over_time(xs)
         first = state

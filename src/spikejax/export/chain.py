@@ -180,7 +180,7 @@ def _plain(name: str, module: Any, shape: tuple[int, ...], before: list[Layer]) 
         _fits(name, module, shape)
         dense = _dense(name=f"{name}.feedback", kind="Linear", inputs=shape, module=feedback)
         yield Neurons(**at, outputs=shape, cell=module.cell, feedback=dense)
-    elif isinstance(module, nnx.Dropout):
+    elif isinstance(module, nnx.Dropout | nn.TimeInvariantDropout):
         return  # what it does in training only
     elif isinstance(module, Cell):
         _fits(name, module, shape)
@@ -245,7 +245,9 @@ def _extents(extent: Any, window: Any, strides: Any, padding: Pairs) -> tuple[in
 
 
 def _conv(*, name: str, kind: str, inputs: tuple[int, ...], module: nnx.Conv) -> Conv:
-    kernel, axes = _array(module.kernel), len(inputs) - 1
+    standardized = isinstance(module, nn.WeightStandardizedConv)
+    kernel = np.asarray(module.standardized_kernel) if standardized else _array(module.kernel)
+    axes = len(inputs) - 1
     if kernel.ndim != axes + 2 or inputs[-1] != module.in_features:
         raise ValueError(
             f"layer {name} (Conv) takes {kernel.ndim - 2} space axes and {module.in_features} channels, channels last, "

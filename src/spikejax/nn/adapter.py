@@ -62,6 +62,11 @@ class CellModule(nnx.Module):
         return self.cell.step(state, x)
 
 
+def cell_of(layer: Any) -> Any:
+    """The cell that a layer holds, with its present parameters; of any other layer, the layer itself."""
+    return layer.cell if isinstance(layer, CellModule) else layer
+
+
 def adapt(layer: Any, name: str) -> Any:
     """`layer` as a container keeps it: a cell in its module, all else as it is.
 
@@ -152,7 +157,7 @@ def shape_after(layer: Any, state: State, x: jax.ShapeDtypeStruct) -> jax.ShapeD
     def at_once(layer: Any, state: State, x: Array) -> Any:
         if isinstance(layer, Network):
             return layer.propagate(state, Static(x, steps), through_once)[1]
-        return through_once((), layer.cell, state, Static(x, steps))[1]
+        return through_once((), cell_of(layer), state, Static(x, steps))[1]
 
     def through_once(path: Any, cell: Any, state: State, xs: Any) -> tuple[State, Any]:
         if isinstance(cell, Reverse):
@@ -184,8 +189,9 @@ def whole_sequence_parts(layer: Any) -> Iterator[tuple[str, Any]]:
     """What in `layer` takes its whole sequence at once, with names: cells, and networks with a `whole_sequence`."""
     if isinstance(layer, nnx.Module):
         for path, module in nnx.iter_modules(layer):
-            if isinstance(module, CellModule) and isinstance(module.cell, WholeSequenceCell):
-                yield name_of(path), module.cell
+            cell = cell_of(module)
+            if isinstance(cell, WholeSequenceCell):
+                yield name_of(path), cell
             elif isinstance(module, WholeSequence):
                 yield name_of(path), module
 

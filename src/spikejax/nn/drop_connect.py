@@ -14,7 +14,7 @@ from spikejax.typing import Array, Shape
 class DropConnectLinear(nnx.Module):
     """A linear layer and its activation, in which every sample misses weights of its own; a cell that holds its key.
 
-        y = a(x (M W) + m b)               in train mode; M [N, in, out], m [N, out] are 0 with probability `rate`, else 1
+        y = a(x (M W) + m b)               in train mode; M [N, in, out], m [N, out]: 0 with probability `rate`, or 1
         y = mean over samples of a(u)      in eval mode; u ~ Normal(mu, var)
             mu = (1 - rate) (x W + b)      var = rate (1 - rate) (x^2 W^2 + b^2)
 

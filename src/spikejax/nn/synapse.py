@@ -49,7 +49,7 @@ class SynapseFilter(ChargeFireReset):
     @property
     def rate(self) -> float | Array:
         """1 / tau, in 1 / steps."""
-        return jax.nn.sigmoid(self.w) if self.tau is None else 1 / self.tau
+        return 1 / self.tau if self.tau is not None else jax.nn.sigmoid(self.w)  # pyright: ignore[reportArgumentType]
 
     def charge(self, state: State, x: Array) -> State:
         """Decays where there is no spike, and adds the spikes."""

@@ -1,6 +1,6 @@
 """The driver: one cell or a whole network over many time steps."""
 
-from collections.abc import Sequence as Names
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 
 from spikejax.pytree import check
 from spikejax.scan.plan import Plan, plan
-from spikejax.scan.walk import OF_LAYERS, Walk, check_record
+from spikejax.scan.record import Record, Recorder
+from spikejax.scan.walk import OF_LAYERS, Walk
 from spikejax.typing import Array, Cell, Network, Propagate, Sequence, State, Static
 
 
@@ -26,7 +27,8 @@ def run(
     residuals: str = "h",
     backward: str = "scan",
     lengths: ArrayLike | None = None,
-    record: Names[str] | None = None,
+    record: Record | None = None,
+    perturb: Mapping[str, ArrayLike] | None = None,
 ) -> tuple[State, Any]:
     """Runs a cell over time.
 
@@ -56,17 +58,22 @@ def run(
         lengths: valid steps of each sequence `[N]`, integers from 1 to T. After its length a sequence's state and
             outputs stay as they were at its last valid step.
         record: names of what to return besides the outputs: "spikes" (the output of every cell), "membrane" (its `v`
-            after each step), any field of a state, "output" (that of every stateless layer), "input" (that of any
-            layer); with a path for one layer only, such as "3.membrane".
+            after each step), "h" (its `v` after the input, before the reset), any field of a state, "output" (that of
+            every stateless layer), "input" (that of any layer); with a path for one layer only, such as "3.membrane".
+            A mapping says what is kept of each: None, every step; "sum", "mean" or "max" over time, which needs no
+            memory for the steps; or a function of the steps `[k, N, *]` of a chunk that keeps the first axis.
+        perturb: what is added to the inputs and outputs of layers, from full names such as "0.output", "1.spikes" or
+            "1.input" to arrays `[T, N, *]`: the gradient with respect to zeros is that with respect to the values
+            themselves; see `spikejax.monitor.layer_gradients`.
 
     Returns:
         The last state, and the outputs `[T, N, *]`; with `record`, the last state and a pair of the outputs and a
-        dict from "path.kind" to `[T, N, *]`.
+        dict from "path.kind" to `[T, N, *]`, or `[N, *]` where time was reduced.
 
     Raises:
         ValueError: no time step, no time axis and no `steps` or both, a state made for another shape, an unknown name
-            of a way or a record, a `chunk` or `lengths` out of range, a cell that cannot go the way asked for, a cell
-            that was built for another number of steps.
+            of a way, a record or a layer to perturb, a `chunk` or `lengths` out of range, a cell that cannot go the way
+            asked for, a cell that was built for another number of steps.
         TypeError: `cell` has no `init_state` and `step`.
     """
     if isinstance(cell, type):
@@ -85,54 +92,82 @@ def run(
     else:
         _check_state(cell, state, shape, steps)
     valid = None if lengths is None else _lengths(lengths, shape[0], count)
-    names = (record,) if isinstance(record, str) else tuple(record or ())
+    recorder, moved = Recorder(record, valid), _moved(perturb, count)
 
     if isinstance(cell, Network):
-        if isinstance(inputs, Static) and not any(name.split(".")[-1] in OF_LAYERS for name in names):
+        if isinstance(inputs, Static) and not any(n.split(".")[-1] in OF_LAYERS for n in (*recorder.names, *moved)):
             value, cell = cell.hoist(inputs.value)
             inputs = Static(value, inputs.steps)
         propagate, variables, restore = cell.pure()
     else:
         propagate, variables, restore = _alone(cell), (), lambda _: None
-    (variables, state), (ys, records) = _over_chunks(propagate, (variables, state), inputs, chosen, valid, names)
+    carry = variables, state
+    (variables, state), ys, records, reduced = _over_chunks(propagate, carry, inputs, moved, chosen, recorder)
     restore(variables)
     if valid is not None:
         ys, records = jax.tree.map(lambda a: _hold(a, valid), (ys, records))
-    return state, ys if record is None else (ys, records)
+    return state, ys if record is None else (ys, records | reduced)
 
 
 def _over_chunks(
-    propagate: Propagate, carry: Any, xs: Sequence, plan: Plan, lengths: Array | None, record: tuple[str, ...]
-) -> tuple[Any, Any]:
+    propagate: Propagate, carry: Any, xs: Sequence, moved: dict[str, Array], plan: Plan, recorder: Recorder
+) -> tuple[Any, Array, dict[str, Any], dict[str, Any]]:
     """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
 
-    def one_chunk(carry: Any, start: int | Array, xs: Sequence) -> tuple[Any, Any]:
-        walk = Walk(plan, start, lengths, record)
+    def one_chunk(carry: Any, start: int | Array, xs: Sequence, moved: dict[str, Array]) -> tuple[Any, Any, Any]:
+        walk = Walk(plan, start, recorder.lengths, recorder.names, moved)
         variables, state = carry
         variables, state, ys = propagate(variables, state, xs, walk)
         if isinstance(ys, Static):
             ys = jnp.broadcast_to(ys.value, (ys.steps, *ys.value.shape))
-        check_record(record, walk.available)
-        return (variables, state), (ys, walk.records)
+        walk.check_names()
+        by_step, reduced = recorder.split(walk.records, start)
+        return (variables, state), (ys, by_step), reduced
 
     inner = jax.checkpoint(one_chunk, prevent_cse=False) if plan.remat else one_chunk
     outer = jax.checkpoint(one_chunk) if plan.remat else one_chunk
     count, rest = divmod(plan.steps, plan.chunk)
     if count == 1 and not rest:
-        return outer(carry, 0, xs)
+        carry, (ys, by_step), reduced = outer(carry, 0, xs, moved)
+        return carry, ys, by_step, recorder.finish(reduced, plan.steps)
 
-    def body(carry: Any, inputs: tuple[Array, Any]) -> tuple[Any, Any]:
-        start, part = inputs
-        return inner(carry, start, Static(xs.value, plan.chunk) if isinstance(xs, Static) else part)
+    def body(carry: Any, inputs: tuple[Array, Any, Any]) -> tuple[Any, Any]:
+        start, part, moved = inputs
+        inner_carry, so_far = carry
+        part = Static(xs.value, plan.chunk) if isinstance(xs, Static) else part
+        inner_carry, out, reduced = inner(inner_carry, start, part, moved)
+        return (inner_carry, recorder.join(so_far, reduced)), out
 
     whole = count * plan.chunk
-    parts = None if isinstance(xs, Static) else xs[:whole].reshape(count, plan.chunk, *xs.shape[1:])
-    carry, out = lax.scan(body, carry, (jnp.arange(count) * plan.chunk, parts))
+    cut = lambda a: a[:whole].reshape(count, plan.chunk, *a.shape[1:])  # noqa: E731
+    parts, pushes = None if isinstance(xs, Static) else cut(xs), jax.tree.map(cut, moved)
+    first = Static(xs.value, plan.chunk) if isinstance(xs, Static) else xs[: plan.chunk]
+    shapes = _shapes_reduced(one_chunk, carry, first, jax.tree.map(lambda a: a[: plan.chunk], moved), recorder)
+    starts = jnp.arange(count) * plan.chunk
+    (carry, reduced), out = lax.scan(body, (carry, recorder.nothing(shapes)), (starts, parts, pushes))
     out = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), out)
     if rest:
-        carry, last = outer(carry, whole, Static(xs.value, rest) if isinstance(xs, Static) else xs[whole:])
+        part = Static(xs.value, rest) if isinstance(xs, Static) else xs[whole:]
+        carry, last, more = outer(carry, whole, part, jax.tree.map(lambda a: a[whole:], moved))
         out = jax.tree.map(lambda a, b: jnp.concatenate((a, b)), out, last)
-    return carry, out
+        reduced = recorder.join(reduced, more)
+    return carry, *out, recorder.finish(reduced, plan.steps)
+
+
+def _shapes_reduced(one_chunk: Any, carry: Any, xs: Sequence, moved: Any, recorder: Recorder) -> dict[str, Any]:
+    """The shapes of what is reduced over time."""
+    if not any(isinstance(way, str) for way in recorder.ways.values()):
+        return {}
+    return jax.eval_shape(lambda *given: one_chunk(*given)[2], carry, 0, xs, moved)
+
+
+def _moved(perturb: Mapping[str, ArrayLike] | None, steps: int) -> dict[str, Array]:
+    """What is added to inputs and outputs, with as many steps as the run."""
+    moved = {name: jnp.asarray(value) for name, value in (perturb or {}).items()}
+    for name, value in moved.items():
+        if value.ndim < 1 or value.shape[0] != steps:
+            raise ValueError(f"`perturb`[{name!r}] must be [T, N, *] with {steps} time steps, got shape {value.shape}")
+    return moved
 
 
 def _alone(cell: Cell) -> Propagate:

@@ -1,5 +1,6 @@
 """One chunk of time: how each layer goes through it, and what is recorded on the way."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.scan.plan import Plan
 from spikejax.typing import (
     Array,
+    BoundedCell,
     Cell,
     Loop,
     ParallelCell,
@@ -40,10 +42,18 @@ class Walk:
         start: index of the chunk's first step, for `lengths`.
         lengths: valid steps of each sequence `[N]`, or None.
         record: names asked for, each "path.kind" or "kind" alone for every layer.
+        moved: what is added to inputs and outputs `[k, N, *]`, by their full names.
     """
 
-    def __init__(self, plan: Plan, start: int | Array, lengths: Array | None, record: tuple[str, ...]) -> None:
-        self.plan, self.start, self.lengths, self.record = plan, start, lengths, record
+    def __init__(
+        self,
+        plan: Plan,
+        start: int | Array,
+        lengths: Array | None,
+        record: tuple[str, ...],
+        moved: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.plan, self.start, self.lengths, self.record, self.moved = plan, start, lengths, record, moved or {}
         self.records: dict[str, Array] = {}
         self.available: list[str] = []
 
@@ -55,18 +65,23 @@ class Walk:
         if isinstance(cell, Reverse):
             return state, self._reversed(path, xs)
         if isinstance(cell, Stateless):
-            ys = cell.over_time(xs)
+            xs = self._moved(path, "input", xs)
+            ys = self._moved(path, "output", cell.over_time(xs))
             self._keep(path, {"input": xs, "output": ys})
             return state, ys
+        xs = self._moved(path, "input", xs)
+        if isinstance(cell, BoundedCell):
+            cell.check_steps(self.plan.steps)
         parallel = _parallel(cell)
         whole = isinstance(parallel, WholeSequenceCell)
-        wanted = self._wanted(path, () if whole else state)
+        wanted = self._wanted(path, cell, () if whole else state)
+        first = state
         count = xs.steps if isinstance(xs, Static) else xs.shape[0]
         alive = None if self.lengths is None else (self.start + jnp.arange(count))[:, None] < self.lengths
         kept: dict[str, Any] = {}
         if parallel and whole:
             state, ys = parallel.steps(state, xs if alive is None else _silence(xs, alive))
-        elif parallel and alive is None and not wanted:
+        elif parallel and not wanted and (alive is None or not _per_sample(state, alive.shape[1])):
             state, ys = parallel.steps(state, xs)
         elif self.plan.method == "associative" and not parallel:
             state, states, ys = scan_linear(check_linear(cell, path), state, xs, alive)
@@ -76,9 +91,42 @@ class Walk:
             state, ys, kept = _at_once(self.plan, cell, state, xs, alive, left, wanted)
         else:
             state, ys, kept = _step_by_step(cell, state, xs, alive, wanted)
+        self._keep_charged(path, cell, first, xs, kept)
         self.records |= kept
+        ys = self._moved(path, "spikes", ys)
         self._keep(path, {"input": xs, "spikes": ys})
         return state, ys
+
+    def check_names(self) -> None:
+        """Raises `ValueError` for a name in `record` or `moved` that no layer has."""
+        kinds = {name.rsplit(".", 1)[-1] for name in self.available}
+        movable = [name for name in self.available if name.rsplit(".", 1)[-1] in ("spikes", *OF_LAYERS)]
+        for argument, names, known in (
+            ("record", self.record, {*self.available, *kinds}),
+            ("perturb", self.moved, set(movable)),
+        ):
+            for name in names:
+                if name not in known:
+                    some = ", ".join(sorted(known))
+                    raise ValueError(f"`{argument}` names {name!r}, which no layer has: choose from {some}")
+
+    def _moved(self, path: tuple[int, ...], kind: str, xs: Any) -> Any:
+        """An input or output, with what is to be added to it."""
+        name = ".".join((*map(str, path), kind))
+        if name not in self.moved:
+            return xs
+        more = self.moved[name]
+        if isinstance(xs, tuple):
+            raise ValueError(
+                f"`perturb` names {name!r}, but this layer has several inputs: perturb what they come from"
+            )
+        xs = _copied(xs)
+        if more.shape != xs.shape:
+            raise ValueError(
+                f"`perturb`[{name!r}] must have the shape of what it is added to, {xs.shape} for a chunk, "
+                f"got {more.shape}"
+            )
+        return xs + more.astype(xs.dtype)
 
     def _loop(self, path: tuple[int, ...], loop: Loop, state: State, xs: Any) -> tuple[State, Any]:
         """One step after another through a part of a network, recording inside."""
@@ -87,10 +135,10 @@ class Walk:
         count = next((x.shape[0] for x in given if not _is_static(x)), None) or given[0].steps
         step_by_step = replace(self.plan, chunk=1)
 
-        def step(carry: Any, inputs: tuple[Array, list[Array]]) -> tuple[Any, Any]:
-            t, moving = inputs[0], iter(inputs[1])
+        def step(carry: Any, inputs: tuple[Array, list[Array], dict[str, Array]]) -> tuple[Any, Any]:
+            t, moving, moved = inputs[0], iter(inputs[1]), {name: a[None] for name, a in inputs[2].items()}
             start = self.start + t
-            walk = Walk(step_by_step, start, self.lengths, self.record)
+            walk = Walk(step_by_step, start, self.lengths, self.record, moved)
             now = [Static(x.value, 1) if _is_static(x) else next(moving)[None] for x in given]
             variables, old = carry
             variables, new, ys = propagate(
@@ -104,7 +152,7 @@ class Walk:
                 jax.tree.map(lambda a: a[0], walk.records),
             )
 
-        inputs = jnp.arange(count), [x for x in given if not _is_static(x)]
+        inputs = jnp.arange(count), [x for x in given if not _is_static(x)], dict(self.moved)
         (variables, state), (ys, records) = _scan(step, (variables, state), inputs, count)
         restore(variables)
         self.records |= records
@@ -126,11 +174,26 @@ class Walk:
         times = jnp.where(times < ends, ends - 1 - times, times)
         return xs[times, jnp.arange(ends.shape[1])[None]]
 
-    def _wanted(self, path: tuple[int, ...], state: State) -> dict[str, str]:
-        """Full names to record of this cell's states, each with its field."""
-        kinds = {field: field for field in getattr(state, "_fields", ())}
+    def _wanted(self, path: tuple[int, ...], cell: Any, state: State) -> dict[str, str]:
+        """Full names to record of this cell's states, each with its field; for its "h" all of them, as "h.field"."""
+        fields = getattr(state, "_fields", ())
+        kinds = {field: field for field in fields}
         kinds |= {kind: field for kind, field in KINDS.items() if hasattr(state, field)}
-        return self._asked(path, kinds)
+        charged = callable(getattr(cell, "charge", None)) and "v" in fields and "h" not in fields
+        asked = self._asked(path, {"h": None} if charged else {})
+        return self._asked(path, kinds) | {f"{name}.{field}": field for name in asked for field in fields}
+
+    def _keep_charged(self, path: tuple[int, ...], cell: Any, state: State, xs: Sequence, kept: dict[str, Any]) -> None:
+        """Records the membranes before the reset, made of the state before each step; takes what it needs of `kept`."""
+        name = ".".join((*map(str, path), "h"))
+        fields = getattr(state, "_fields", ())
+        if not fields or f"{name}.{fields[0]}" not in kept:
+            return
+        after = type(state)(**{field: kept.pop(f"{name}.{field}") for field in fields})
+        before = jax.tree.map(lambda first, a: jnp.concatenate((jnp.asarray(first)[None], a[:-1])), state, after)
+        static = isinstance(xs, Static)
+        charge = jax.vmap(cell.charge, in_axes=(0, None if static else 0))
+        self.records[name] = charge(before, xs.value if static else xs).v
 
     def _keep(self, path: tuple[int, ...], values: dict[str, Sequence]) -> None:
         """Records those of `values` that were asked for."""
@@ -161,17 +224,14 @@ def _scan(step: Any, carry: Any, inputs: Any, count: int) -> tuple[Any, Any]:
     return carry, jax.tree.map(lambda a: a[None], out)
 
 
-def check_record(record: tuple[str, ...], available: list[str]) -> None:
-    """Raises `ValueError` for a name in `record` that no layer has."""
-    known = {*available, *(name.rsplit(".", 1)[-1] for name in available)}
-    for name in record:
-        if name not in known:
-            raise ValueError(f"`record` names {name!r}, which no layer has: choose from {', '.join(sorted(known))}")
-
-
 def _parallel(cell: Cell) -> ParallelCell | None:
     """`cell`, where it takes many steps at once; in other cells `steps` is the name of a field, as in Refractory."""
     return cell if isinstance(cell, ParallelCell) and callable(getattr(cell, "steps", None)) else None
+
+
+def _per_sample(state: State, batch: int) -> bool:
+    """Whether anything in `state` belongs to one sample, so that it has to stop where its sequence ends."""
+    return any(jnp.ndim(leaf) and jnp.shape(leaf)[0] == batch for leaf in jax.tree.leaves(state))
 
 
 def _step_by_step(

@@ -78,11 +78,12 @@ def plot_ranges(
         values = as_values(f"histogram of {name}", counts, ("bins",))
         few = values[: len(values) // 64 * 64].reshape(64, -1).sum(1) if len(values) >= 64 else values
         plot.stairs(few, np.linspace(0, largest, len(few) + 1), fill=True, color=BLUE)
-        least, most = float(np.min(scale)), float(np.max(scale))
-        if np.ndim(scale):
-            label = f"scales {least:.3g} to {most:.3g}, mean {np.mean(scale):.3g}"
+        scales = np.asarray(scale, np.float64)
+        least, most = float(scales.min()), float(scales.max())
+        if scales.ndim:
+            label = f"scales {least:.3g} to {most:.3g}, mean {scales.mean():.3g}"
             plot.axvspan(least, most, color=VERMILION, alpha=0.2)
-            plot.axvline(float(np.mean(scale)), color=VERMILION, linestyle="--", label=label)
+            plot.axvline(float(scales.mean()), color=VERMILION, linestyle="--", label=label)
         else:
             plot.axvline(least, color=VERMILION, linestyle="--", label=f"scale = {least:.4g}")
         plot.set(yscale="log", ylabel=f"layer {name}")

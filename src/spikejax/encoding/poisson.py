@@ -1,15 +1,15 @@
-"""Values to spikes. An encoder is a cell, so it stands first in a network and draws inside the time loop."""
+"""Rates to random spikes."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from spikejax.pytree import Struct, check
-from spikejax.typing import Array, Sequence, Shape, Static
-
-__all__ = ["Poisson", "RandomState"]
+from spikejax.encoding.timed import over_time, within
+from spikejax.pytree import Struct
+from spikejax.typing import Array, Sequence, Shape
 
 
 class RandomState(NamedTuple):
@@ -24,16 +24,12 @@ class RandomState(NamedTuple):
     t: Array
 
 
-class Poisson(Struct):
-    """Poisson coding: at each step a spike with the probability that the value gives, drawn anew.
+class Drawn(Struct):
+    """An encoder whose spikes are drawn anew at each step, with probabilities that follow from the value."""
 
-        P(s[t] = 1) = x
-
-    Values below 0 never fire and values above 1 always do; they are refused where they can be seen, that is outside
-    `jit`. Spikes have no gradient with respect to `x`.
-
-    Source: Poisson (Bernoulli) rate coding, as SpikingJelly's PoissonEncoder; here x = 0 never fires.
-    """
+    def probabilities(self, x: Array) -> Array:
+        """The probability of a spike, for each neuron."""
+        raise NotImplementedError(f"{type(self).__name__} must define `probabilities(self, x)`")
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RandomState:
         """The key to draw from.
@@ -48,7 +44,7 @@ class Poisson(Struct):
         """
         if key is None:
             raise ValueError(
-                "`key` must be given, because Poisson draws random spikes: pass "
+                f"`key` must be given, because {type(self).__name__} draws random spikes: pass "
                 "state=net.init_state(shape, key=jax.random.key(0)) to run"
             )
         return RandomState(key, jnp.zeros((), jnp.uint32))
@@ -58,16 +54,16 @@ class Poisson(Struct):
 
         Args:
             state: as `init_state` gives it.
-            x: probabilities `[N, *]`, floating point, within [0, 1].
+            x: values `[N, *]`, floating point.
 
         Returns:
             The next state, and spikes `[N, *]` in the dtype of `x`.
 
         Raises:
-            ValueError: a concrete `x` leaves [0, 1].
+            ValueError: a concrete `x` leaves its range.
             TypeError: `x` is not floating point.
         """
-        x = _probabilities(x)
+        x = self.probabilities(x)
         return state._replace(t=state.t + 1), _draw(state.key, state.t, x)
 
     def steps(self, state: RandomState, xs: Sequence) -> tuple[RandomState, Array]:
@@ -75,29 +71,33 @@ class Poisson(Struct):
 
         Args:
             state: as `init_state` gives it.
-            xs: probabilities `[T, N, *]`, or a static input `[N, *]`.
+            xs: values `[T, N, *]`, or a static input `[N, *]`.
 
         Returns:
             The last state, and spikes `[T, N, *]`.
 
         Raises:
-            ValueError: a concrete value leaves [0, 1].
+            ValueError: a concrete value leaves its range.
             TypeError: `xs` is not floating point.
         """
-        static = isinstance(xs, Static)
-        x = _probabilities(xs.value if static else xs)
-        times = state.t + jnp.arange(xs.steps if static else x.shape[0], dtype=state.t.dtype)
-        spikes = jax.vmap(_draw, in_axes=(None, 0, None if static else 0))(state.key, times, x)
+        times, spikes = over_time(partial(_draw, state.key), state.t, self.probabilities, xs)
         return state._replace(t=times[-1] + 1), spikes
 
 
-def _probabilities(x: Array) -> Array:
-    """`x` where it can be one, checked."""
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"`x` must be floating point within [0, 1], got {x.dtype}: scale it, as in x / 255")
-    check("x", x, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: scale the input")
-    return x
+class Poisson(Drawn):
+    """Poisson coding: at each step a spike with the probability that the value gives, drawn anew.
+
+        P(s[t] = 1) = x
+
+    Values below 0 never fire and values above 1 always do; they are refused where they can be seen, that is outside
+    `jit`. Spikes have no gradient with respect to `x`.
+
+    Source: Poisson (Bernoulli) rate coding, as SpikingJelly's PoissonEncoder; here x = 0 never fires.
+    """
+
+    def probabilities(self, x: Array) -> Array:
+        """The probability of a spike for each value: the value itself, checked."""
+        return within(x, 1, "it is the probability of a spike: scale the input")
 
 
 def _draw(key: Array, t: Array, x: Array) -> Array:

@@ -1,0 +1,103 @@
+"""What encoders share whose spikes follow from the value and the step alone."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from spikejax.pytree import check
+from spikejax.typing import Array, Sequence, Shape, Static
+
+
+class StepIndex(NamedTuple):
+    """The state of an encoder that counts its steps.
+
+    Attributes:
+        t: steps encoded so far, uint32, shape `()`.
+    """
+
+    t: Array
+
+
+class Timed:
+    """An encoder in one equation: the spikes of step `t` for the values `x`, without a memory of other steps."""
+
+    def encode(self, t: Array, x: Array) -> Array:
+        """The spikes of step `t`, in the dtype of `x`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `encode(self, t, x)`")
+
+    def checked(self, x: Array) -> Array:
+        """The input, floating point and in range where that can be seen."""
+        raise NotImplementedError(f"{type(self).__name__} must define `checked(self, x)`")
+
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> StepIndex:
+        """Step 0. Only the index is kept, so the arguments are not needed."""
+        return StepIndex(jnp.zeros((), jnp.uint32))
+
+    def step(self, state: StepIndex, x: Array) -> tuple[StepIndex, Array]:
+        """The spikes of one step.
+
+        Args:
+            state: as `init_state` gives it.
+            x: values `[N, *]`, floating point.
+
+        Returns:
+            The next state, and the spikes in the dtype of `x`.
+
+        Raises:
+            ValueError: a concrete `x` leaves its range.
+            TypeError: `x` is not floating point.
+        """
+        return StepIndex(state.t + 1), self.encode(state.t, self.checked(x))
+
+    def steps(self, state: StepIndex, xs: Sequence) -> tuple[StepIndex, Array]:
+        """The spikes of many steps at once, the same as by `step`.
+
+        Args:
+            state: as `init_state` gives it.
+            xs: values `[T, N, *]`, or a static input `[N, *]`.
+
+        Returns:
+            The last state, and the spikes, time first.
+
+        Raises:
+            ValueError: a concrete value leaves its range.
+            TypeError: `xs` is not floating point.
+        """
+        times, spikes = over_time(self.encode, state.t, self.checked, xs)
+        return StepIndex(times[-1] + 1), spikes
+
+
+def over_time(
+    encode: Callable[[Array, Array], Array], t: Array, checked: Callable[[Any], Array], xs: Sequence
+) -> tuple[Array, Array]:
+    """The steps of a chunk that begins at `t`, and `encode(t, x)` at each."""
+    static = isinstance(xs, Static)
+    x = checked(xs.value if static else xs)
+    times = t + jnp.arange(xs.steps if static else x.shape[0], dtype=t.dtype)
+    return times, jax.vmap(encode, (0, None if static else 0))(times, x)
+
+
+def floating(x: Any, remedy: str) -> Array:
+    """`x` as an array, which must be of floating point."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"`x` must be floating point{remedy}, got {x.dtype}: scale it, as in x / 255")
+    return x
+
+
+def within(x: Any, high: float, remedy: str) -> Array:
+    """`x` as an array of floating point from 0 to `high`, checked where it can be seen."""
+    limit = f"within [0, {high:g}]"
+    x = floating(x, f" {limit}")
+    check("x", x, lambda p: (p >= 0) & (p <= high), limit, remedy)
+    return x
+
+
+def check_whole(name: str, value: object, least: int, why: str) -> None:
+    """Raises ValueError unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}: {why}")

@@ -1,0 +1,109 @@
+"""What a run records: every step, or what a reduction over time leaves of them."""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Names
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from spikejax.typing import Array
+
+REDUCTIONS = ("sum", "mean", "max")
+"""What may be kept of all steps of a record."""
+
+Record: TypeAlias = str | Names[str] | Mapping[str, str | Callable[[Array], Array] | None]
+"""Names of records; in a mapping with what is kept of each: every step (None), a reduction over time, or what a
+function makes of the steps `[k, N, *]` of a chunk, time first still."""
+
+
+class Recorder:
+    """Keeps what was asked for of the records of each chunk.
+
+    Args:
+        record: as `run` takes it.
+        lengths: valid steps of each sequence `[N]`, or None.
+
+    Raises:
+        ValueError: a way to keep a record is unknown, or does not go with `lengths`.
+    """
+
+    def __init__(self, record: Record | None, lengths: Array | None) -> None:
+        asked = (record,) if isinstance(record, str) else record or ()
+        self.ways: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(asked)
+        self.names, self.lengths = tuple(self.ways), lengths
+        for name, way in self.ways.items():
+            if way is not None and not callable(way) and way not in REDUCTIONS:
+                known = ", ".join(map(repr, REDUCTIONS))
+                raise ValueError(f"`record`[{name!r}] must be None, {known} or a function of [k, N, *], got {way!r}")
+            if callable(way) and lengths is not None:
+                raise ValueError(
+                    f"`record`[{name!r}] is a function, which does not know of `lengths`: record every step, or reduce "
+                    f"over time by name"
+                )
+
+    def way(self, full: str) -> Any:
+        """What is kept of the record with this full name: as for itself, or as for its kind."""
+        return self.ways[full] if full in self.ways else self.ways[full.rsplit(".", 1)[-1]]
+
+    def split(self, records: Mapping[str, Any], start: int | Array) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of a chunk that begins at step `start`, the records that stay step by step, and the others reduced."""
+        by_step, reduced = {}, {}
+        for name, values in records.items():
+            way = self.way(name)
+            if way is None:
+                by_step[name] = values
+            elif callable(way):
+                by_step[name] = _made(name, way, values)
+            else:
+                reduced[name] = jax.tree.map(lambda a, way=way: self._reduce(way, a, start), values)
+        return by_step, reduced
+
+    def join(self, before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        """The reductions over all steps before, and over those of one chunk more."""
+        joins = {name: jnp.maximum if self.way(name) == "max" else jnp.add for name in new}
+        return {name: jax.tree.map(joins[name], before[name], value) for name, value in new.items()}
+
+    def nothing(self, shapes: Mapping[str, Any]) -> dict[str, Any]:
+        """The reductions over no step, of these shapes."""
+
+        def rest(name: str, a: Any) -> Array:
+            return jnp.full(a.shape, _lowest(a) if self.way(name) == "max" else 0, a.dtype)
+
+        return {name: jax.tree.map(partial(rest, name), value) for name, value in shapes.items()}
+
+    def finish(self, reduced: Mapping[str, Any], count: int) -> dict[str, Any]:
+        """The reductions over all `count` steps, or the `lengths`."""
+
+        def mean(a: Array) -> Array:
+            per_sample = self.lengths is not None and a.ndim and a.shape[0] == self.lengths.shape[0]
+            return a / (self.lengths.reshape(-1, *(1,) * (a.ndim - 1)) if per_sample else count)  # pyright: ignore[reportOptionalMemberAccess]
+
+        return {n: jax.tree.map(mean, value) if self.way(n) == "mean" else value for n, value in reduced.items()}
+
+    def _reduce(self, way: str, a: Array, start: int | Array) -> Array:
+        if way != "max":
+            a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
+        rest = _lowest(a) if way == "max" else 0
+        if self.lengths is not None and a.ndim > 1 and a.shape[1] == self.lengths.shape[0]:
+            valid = (start + jnp.arange(a.shape[0]))[:, None] < self.lengths
+            a = jnp.where(valid.reshape(valid.shape + (1,) * (a.ndim - 2)), a, rest)
+        return a.max(0) if way == "max" else a.sum(0)
+
+
+def _lowest(a: Any) -> Any:
+    """What no value of its dtype is below."""
+    return -jnp.inf if jnp.issubdtype(a.dtype, jnp.floating) else jnp.iinfo(a.dtype).min
+
+
+def _made(name: str, function: Callable[[Any], Any], values: Any) -> Any:
+    """What a function makes of the steps of a chunk, checked to be as many."""
+    made, steps = function(values), jax.tree.leaves(values)[0].shape[0]
+    for leaf in jax.tree.leaves(made):
+        if jnp.ndim(leaf) < 1 or leaf.shape[0] != steps:
+            raise ValueError(
+                f"`record`[{name!r}] must keep the {steps} steps of a chunk in the first axis, got shape "
+                f"{jnp.shape(leaf)}: reduce the others only, or over time by 'mean'"
+            )
+    return made
