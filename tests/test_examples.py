@@ -62,6 +62,9 @@ PRINTS = {
         r"step form, float16: test accuracy \d+\.\d\d%",
         r"unrolled form, float16: test accuracy \d+\.\d\d%",
     ],
+    "learned_delays": [
+        rf"which lag of 4, delays {name}: test accuracy \d+\.\d%" for name in ("none", "random", "learnt")
+    ],
     "loihi_mnist": [
         r"1 epochs in floating point: test accuracy \d+\.\d\d%",
         r"and one in integers: test accuracy \d+\.\d\d%",
@@ -86,6 +89,13 @@ PRINTS = {
         r"one LIF neuron: spikes at steps 34",
         r"32 IF neurons: \d+ spikes; 32 fire every ceil\(1 / current\) steps",
         r"pictures: if_membranes.png, if_spikes.png, one_lif.png",
+    ],
+    "sequential_fashion_mnist": [
+        *(
+            rf"{kind}: training \d+\.\d\d%, test \d+\.\d\d% after 2 epochs, \d\.\d minutes"
+            for kind in ("plain", "stateful synapses", "feedback")
+        ),
+        r"picture: runs/sequential-fashion-mnist/accuracy\.png",
     ],
     "stdp_and_gradient": [r"epoch [1-5]: first layer by STDP, read-out by gradient: test accuracy \d\d\.\d\d%"] * 5,
     "stdp_traces": [

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -95,21 +96,22 @@ def test_gradients_move_a_delay_to_where_it_belongs_and_back_inside():
     xs = jnp.zeros((20, 1, 1)).at[3].set(1)
 
     @jax.jit
-    def step(delay, sigma):
+    def step(delay, moments, sigma):
         def loss(delay):
             graph, params, rest = nnx.split(layer, nnx.Param, ...)
             net = nnx.merge(graph, jax.tree.map(lambda _: delay, params), rest, copy=True)
             set_sigma(net, sigma)
             return ((sx.run(net, xs)[1] - late_pulse) ** 2).sum()
 
-        return delay - 40 * sigma * jax.grad(loss)(delay)
+        change, moments = optimizer.update(jax.grad(loss)(delay), moments)
+        return delay + change, moments
 
-    late_pulse = jnp.roll(xs, 5, 0)
-    delay = jnp.array([0.0])
+    late_pulse, optimizer, delay = jnp.roll(xs, 5, 0), optax.adam(0.3), jnp.array([0.0])
+    moments = optimizer.init(delay)
     for sigma in np.geomspace(3.0, 0.5, 40):
-        delay = step(delay, sigma)
+        delay, moments = step(delay, moments, sigma)
     assert delay[0] == pytest.approx(5, abs=0.3)
-    assert step(jnp.array([9.0]), 2.0)[0] < 9  # beyond the longest, yet not stuck there
+    assert step(jnp.array([9.0]), optimizer.init(delay), 2.0)[0][0] < 9  # beyond the longest, yet not stuck there
     assert layer.sigma[...] == 3
 
 
@@ -157,11 +159,11 @@ def test_masks_are_one_a_sample_and_new_at_every_step_or_fixed():
 
 def test_eval_mode_has_the_moments_of_the_masks():
     x = jax.random.normal(jax.random.key(2), (4, 3))
-    trained, tested = drop(False, jnp.square), drop(False, jnp.square, samples=20000)
+    trained, tested = drop(False, jnp.square), drop(False, jnp.square, samples=8000)
     tested.eval()
-    by_masks = sx.run(trained, x, trained.init_state(x.shape, key=jax.random.key(0)), steps=20000)[1].mean(0)
+    by_masks = sx.run(trained, x, trained.init_state(x.shape, key=jax.random.key(0)), steps=8000)[1].mean(0)
     state = tested.init_state(x.shape, key=jax.random.key(1))
-    np.testing.assert_allclose(sx.run(tested, x, state, steps=1)[1][0], by_masks, rtol=0.06, atol=0.005)
+    np.testing.assert_allclose(sx.run(tested, x, state, steps=1)[1][0], by_masks, rtol=0.08, atol=0.01)
     linear = drop(True)
     linear.eval()
     np.testing.assert_allclose(sx.run(linear, x[None])[1][0], 0.75 * linear.linear(x), rtol=1e-5)

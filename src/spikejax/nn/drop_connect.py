@@ -14,12 +14,13 @@ from spikejax.typing import Array, Shape
 class DropConnectLinear(nnx.Module):
     """A linear layer and its activation, in which every sample misses weights of its own; a cell that holds its key.
 
-        y = a(x (M W) + m b)               in train mode; M [N, in, out], m [N, out]: 0 with probability `rate`, or 1
+        y = a(x (M W) + m b)               in train mode; M [N, in, out] and m [N, out] are masks
         y = mean over samples of a(u)      in eval mode; u ~ Normal(mu, var)
             mu = (1 - rate) (x W + b)      var = rate (1 - rate) (x^2 W^2 + b^2)
 
-    The normal distribution has the mean and the variance of what stands in `a` in train mode. Without an activation its
-    mean is the output, and nothing is drawn.
+    Elements of the masks are 0 with probability `rate`, and 1 else; they scale nothing up. The normal distribution has
+    the mean and the variance of what stands in `a` in train mode. Without an activation its mean is the output, and
+    nothing is drawn.
 
     Args:
         in_features: size of the last axis of the input `[N, in_features]`.

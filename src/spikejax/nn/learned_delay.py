@@ -26,10 +26,10 @@ class _Delayed(nnx.Module):
     ) -> None:
         if isinstance(max_delay, bool) or not isinstance(max_delay, int) or max_delay < 1:
             raise ValueError(f"`max_delay` must be an integer >= 1, got {max_delay!r}")
-        if delay is None and rngs is None:
-            raise ValueError("`rngs` must be given to draw the delays, as in rngs=nnx.Rngs(0), or else `delay`")
         if delay is None:
-            delay = jax.random.uniform(rngs.params(), shape, maxval=max_delay)  # pyright: ignore[reportOptionalMemberAccess]
+            if rngs is None:
+                raise ValueError("`rngs` must be given to draw the delays, as in rngs=nnx.Rngs(0), or else `delay`")
+            delay = jax.random.uniform(rngs.params(), shape, maxval=max_delay)
         delay = jnp.asarray(delay, jnp.result_type(float))
         check("delay", delay, lambda d: (d >= 0) & (d <= max_delay), f"from 0 to `max_delay` = {max_delay}")
         sigma = max_delay / 2 if sigma is None else sigma
@@ -72,8 +72,9 @@ class LearnedDelay(_Delayed):
         g[k, i] = exp(-(k - d[i])^2 / (2 sigma^2)) / sum over k of the same
 
     A wide Gaussian lets the gradient see what comes earlier and later; it has to become narrow in the course of
-    training: lower sigma with `set_sigma`, from `max_delay` / 2 to 1/2 or less. In eval mode the delays are rounded and
-    there is one tap; `rounded()` is that as a `Delay`. A delay beyond the limits counts as the limit.
+    training: lower sigma with `set_sigma`, from `max_delay` / 2 to 0.1 or less, where all of a spike comes at one step.
+    In eval mode the delays are rounded and there is one tap; `rounded()` is that as a `Delay`. A delay beyond the
+    limits counts as the limit, and gradients bring it back.
 
     Args:
         features: size of the last axis of the input.

@@ -8,6 +8,9 @@ from spikejax.cells.leaky import check_tau
 from spikejax.pytree import ARRAYS, make_parameter
 from spikejax.typing import Array, State
 
+DEFAULT_TAU = 100.0
+"""The time constant of a filter that is given none, in steps."""
+
 
 class SynapseFilter(ChargeFireReset):
     """A current that decays between spikes; a cell without a neuron, elementwise.
@@ -35,13 +38,11 @@ class SynapseFilter(ChargeFireReset):
     def __post_init__(self) -> None:
         if self.tau is not None and self.w is not None:
             raise ValueError("`tau` and `w` must not both be given: `w` is what an array `tau` is trained as")
-        tau = 100.0 if self.tau is None else self.tau
-        if self.w is None:
-            check_tau("tau", tau)
-            trained = isinstance(tau, ARRAYS)
-            object.__setattr__(self, "tau", None if trained else tau)
-            if trained:
-                object.__setattr__(self, "w", -jnp.log(jnp.asarray(tau, jnp.result_type(float)) - 1))
+        if self.tau is not None:
+            check_tau("tau", self.tau)
+        if isinstance(self.tau, ARRAYS):
+            object.__setattr__(self, "w", -jnp.log(jnp.asarray(self.tau, jnp.result_type(float)) - 1))
+            object.__setattr__(self, "tau", None)
         if self.w is not None:
             make_parameter(self, "w")
         super().__post_init__()
@@ -49,7 +50,9 @@ class SynapseFilter(ChargeFireReset):
     @property
     def rate(self) -> float | Array:
         """1 / tau, in 1 / steps."""
-        return 1 / self.tau if self.tau is not None else jax.nn.sigmoid(self.w)  # pyright: ignore[reportArgumentType]
+        if self.w is not None:
+            return jax.nn.sigmoid(self.w)
+        return 1 / (DEFAULT_TAU if self.tau is None else self.tau)
 
     def charge(self, state: State, x: Array) -> State:
         """Decays where there is no spike, and adds the spikes."""
