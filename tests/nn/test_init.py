@@ -22,9 +22,7 @@ def deep(cell, first, gain, depth=10):
     return Sequential(*layers)
 
 
-@pytest.mark.parametrize(
-    "cell", [sx.LIF(tau=2.0), sx.IF(v_reset=None), sx.ILIF()], ids=lambda cell: type(cell).__name__
-)
+@pytest.mark.parametrize("cell", [sx.LIF(tau=2.0), sx.ILIF()], ids=lambda cell: type(cell).__name__)
 def test_ten_layers_keep_their_rate_and_die_without(cell):
     gain, first = (lif_gain(cell, 0.2, steps=STEPS, input_rms=rms) for rms in (None, 1.0))
     alive, dead = diagnose(deep(cell, first, gain), X, steps=STEPS), diagnose(deep(cell, 1.0, 1.0), X, steps=STEPS)
