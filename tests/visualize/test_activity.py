@@ -20,7 +20,7 @@ IN_ORDER = ("1.spikes", "4.spikes", "10.spikes")
 
 
 def test_layers_in_the_order_of_the_network(render):
-    figure = render(plot_activity(SPIKES, title="all layers"))
+    figure = render(plot_activity(SPIKES | {"4.membrane": -np.ones((2, 3, 8))}, title="all layers"))
     over_time, spread, shares, _ = figure.axes
     names = [label.get_text() for label in over_time.get_yticklabels()]
     assert names == ["1 (40)", "4 (8)", "10 (8)"]

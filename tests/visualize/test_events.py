@@ -27,6 +27,12 @@ def test_inks_of_the_polarities(render):
     assert (np.array(BLUE) < weak).all() and weak[0] < 200, "one event is paler than four, and seen"
 
 
+def test_one_event_is_seen_beside_many():
+    image = np.asarray(plot_events(COUNTS, full=1000).axes[0].images[0].get_array())
+    seen = image[COUNTS[0].any(-1)]
+    assert seen.size and (seen.min(-1) < 200).all()
+
+
 def test_the_fullest_pixels_do_not_fade_the_others():
     frames = np.concatenate((np.ones((1, 20, 20, 2)), np.zeros((1, 20, 20, 2))))
     frames[0, 0, 0] = 1000

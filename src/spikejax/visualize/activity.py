@@ -24,7 +24,8 @@ def plot_activity(records: Mapping[str, ArrayLike], *, title: str = "activity of
 
     Args:
         records: spikes of each layer, values from 0 to 1, `[T, N, *]` with the same T; as `run` with `record="spikes"`
-            returns them, whose layers are drawn in the order of the network. Other names are drawn in their order.
+            returns them, whose layers are drawn in the order of the network, without what else was recorded. Other
+            names, where none is that of recorded spikes, are drawn in their order.
         title: above the picture.
 
     Returns:
@@ -38,7 +39,9 @@ def plot_activity(records: Mapping[str, ArrayLike], *, title: str = "activity of
     """
     if not records:
         raise ValueError('`records` must hold at least one layer, got none: run with record="spikes"')
-    layers = {name.removesuffix(".spikes"): _as_layer(name, records[name]) for name in sorted(records, key=_place)}
+    recorded = [name for name in records if name.split(".")[-1] == "spikes"]
+    names = sorted(recorded, key=_place) if recorded else records
+    layers = {name.removesuffix(".spikes"): _as_layer(name, records[name]) for name in names}
     lengths = sorted({len(spikes) for spikes in layers.values()})
     if len(lengths) > 1:
         raise ValueError(f"all of `records` must be as long, got {' and '.join(map(str, lengths))} time steps")
@@ -58,7 +61,7 @@ def plot_activity(records: Mapping[str, ArrayLike], *, title: str = "activity of
 
 
 def _place(name: str) -> tuple:
-    """Puts the paths of a network in order, "10.spikes" after "2.spikes"; other names stay in theirs."""
+    """Puts the paths of a network in order, "10.spikes" after "2.spikes"."""
     path = name.removesuffix(".spikes").split(".")
     return tuple(map(int, path)) if all(part.isdecimal() for part in path) else ()
 
@@ -72,7 +75,7 @@ def _as_layer(name: str, values: ArrayLike) -> np.ndarray:
     if outside.size:
         raise ValueError(
             f"`records[{name!r}]` must have values from 0 to 1, got {outside[0]}: divide counts by the largest, take "
-            "the absolute of signed spikes, and leave out what are no spikes"
+            "the absolute values of signed spikes, and leave out what are no spikes"
         )
     return spikes
 
