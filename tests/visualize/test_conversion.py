@@ -34,10 +34,11 @@ def test_ranges():
 
 
 def test_scales_of_channels_are_a_span():
-    (plot,) = plot_ranges([("2", np.arange(128.0), 4.0, np.array([0.5, 3.0, 1.0]))]).axes
-    assert plot.patches[1].get_x() == 0.5
-    assert plot.patches[1].get_width() == 2.5
-    assert plot.get_legend().get_texts()[0].get_text() == "scales 0.5 to 3, mean 1.5"
+    (plot,) = plot_ranges([("2", np.arange(64.0), 4.0, np.array([3.0, 1.0, 2.0]))]).axes
+    (span,) = [patch for patch in plot.patches if patch.get_facecolor()[-1] < 1]
+    assert (span.get_x(), span.get_x() + span.get_width()) == (1, 3)
+    assert plot.lines[0].get_xdata()[0] == 3
+    assert [text.get_text() for text in plot.get_legend().get_texts()] == ["scales of 3 channels: 1 to 3"]
 
 
 def test_nothing_to_draw():

@@ -29,6 +29,12 @@ def test_levels_may_be_arrays_without_axes(render):
     assert set(figure.axes[0].lines[1].get_ydata()) == {0.5}
 
 
+def test_an_adapting_threshold_is_a_curve(render):
+    figure = render(plot_membrane(MEMBRANE, SPIKES, v_threshold=1 + MEMBRANE))
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), 1 + MEMBRANE)
+    assert [text.get_text() for text in figure.legends[0].get_texts()][1] == "v_threshold"
+
+
 @pytest.mark.parametrize("steps", [1, 100, 1000])
 def test_membrane_ticks_are_whole(render, tick_texts, steps):
     figure = render(plot_membrane(np.zeros(steps), np.ones(steps)))
@@ -46,6 +52,8 @@ def test_membrane_ticks_are_whole(render, tick_texts, steps):
         ({"spikes": SPIKES[:-1]}, r"`spikes` must be as long as `membrane`, \(6,\), got \(5,\)"),
         ({"spikes": SPIKES * 2}, r"`spikes` of shape \(6,\) must have the values 0 and 1, got 2\.0"),
         ({"v_threshold": np.inf}, r"`v_threshold` must be finite, got inf"),
+        ({"v_threshold": SPIKES[1:]}, r"`v_threshold` must be one number or as long as `membrane`, \(6,\), got \(5,\)"),
+        ({"v_threshold": MEMBRANE * np.nan}, r"`v_threshold` of shape \(6,\) must be finite, got 6 values NaN"),
         ({"v_reset": np.nan}, r"`v_reset` must be finite, got nan"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikejax.visualize import plot_plasticity, plot_receptive_fields
+from spikejax.visualize import plot_plasticity
 
 SPIKES = np.float32([0, 1, 0, 0, 1, 1])
 COURSE = np.linspace(0, 1, 6)
@@ -24,21 +24,3 @@ def test_what_cannot_be_drawn():
         plot_plasticity(COURSE, SPIKES, COURSE, COURSE, COURSE)
     with pytest.raises(ValueError, match=r"all arguments must be as long, got 5 and 6 time steps"):
         plot_plasticity(SPIKES, SPIKES, COURSE[:5], COURSE, COURSE)
-
-
-def test_receptive_fields_in_a_sheet():
-    weights = np.arange(5 * 2 * 3.0).reshape(5, 2, 3)
-    sheet = plot_receptive_fields(weights, columns=2).axes[0].images[0].get_array().filled(np.nan)
-    assert sheet.shape == (8, 7)
-    np.testing.assert_array_equal(sheet[0:2, 0:3], weights[0])
-    np.testing.assert_array_equal(sheet[3:5, 4:7], weights[3])
-    assert np.isnan(sheet[6:, 4:]).all()
-    assert np.isnan(sheet[2]).all()
-    assert plot_receptive_fields(weights).axes[0].images[0].get_array().shape == (5, 11)
-
-
-def test_what_is_no_receptive_field():
-    with pytest.raises(ValueError, match=r"`weights` must have the axes \[neurons, rows, columns\]"):
-        plot_receptive_fields(np.ones((4, 9)))
-    with pytest.raises(ValueError, match=r"`columns` must be >= 1, got 0"):
-        plot_receptive_fields(np.ones((4, 3, 3)), columns=0)

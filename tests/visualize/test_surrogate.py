@@ -1,5 +1,7 @@
 """Curves of the surrogates."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,18 @@ def test_a_panel_a_surrogate_with_its_three_curves():
     assert not panels[3].axison
     u, slope = panels[0].lines[2].get_data()
     np.testing.assert_allclose(slope, Sigmoid(2.0).derivative(u), rtol=1e-6)
+
+
+def test_one_panel_shows_the_whole_legend():
+    figure = plot_surrogates([Sigmoid()])
+    figure.savefig(io.BytesIO())
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+def test_the_last_panel_of_each_column_has_numbers():
+    panels = plot_surrogates([Sigmoid()] * 3, columns=2).axes
+    assert [panel.xaxis.get_tick_params()["labelbottom"] for panel in panels[:3]] == [False, True, True]
 
 
 @pytest.mark.parametrize("arguments", [([],), ([Sigmoid()], 0.0), ([Sigmoid()], 1.0, 0)])

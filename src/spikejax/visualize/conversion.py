@@ -59,15 +59,16 @@ def plot_ranges(
     """Draws how often an activation has each value, and the scale above which it is cut.
 
     Args:
-        histograms: for each layer its name, its counts in equal bins from 0 on, the largest value, and the scale,
-            one number or one a channel; as `[(r.name, r.histogram, r.largest, r.scale) for r in ranges.layers]`.
+        histograms: for each layer its name, its counts in equal bins from 0 on, the largest value, and the scale, one
+            number or one a channel, whose span is shaded; as `[(r.name, r.histogram, r.largest, r.scale) for r in
+            ranges.layers]`.
         title: above the picture.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there is no layer, or the counts are not [bins].
+        ValueError: there is no layer, the counts are not [bins], or a scale is not finite.
         ImportError: matplotlib is not installed.
     """
     if not histograms:
@@ -78,14 +79,12 @@ def plot_ranges(
         values = as_values(f"histogram of {name}", counts, ("bins",))
         few = values[: len(values) // 64 * 64].reshape(64, -1).sum(1) if len(values) >= 64 else values
         plot.stairs(few, np.linspace(0, largest, len(few) + 1), fill=True, color=BLUE)
-        scales = np.asarray(scale, np.float64)
-        least, most = float(scales.min()), float(scales.max())
-        if scales.ndim:
-            label = f"scales {least:.3g} to {most:.3g}, mean {scales.mean():.3g}"
-            plot.axvspan(least, most, color=VERMILION, alpha=0.2)
-            plot.axvline(float(scales.mean()), color=VERMILION, linestyle="--", label=label)
-        else:
-            plot.axvline(least, color=VERMILION, linestyle="--", label=f"scale = {least:.4g}")
+        scales = as_values(f"scale of {name}", np.ravel(scale), ("channels",))
+        low, high = float(scales.min()), float(scales.max())
+        if len(scales) > 1:
+            plot.axvspan(low, high, color=VERMILION, alpha=0.3, linewidth=0)
+        label = f"scale = {low:.4g}" if low == high else f"scales of {len(scales)} channels: {low:.4g} to {high:.4g}"
+        plot.axvline(high, color=VERMILION, linestyle="--", label=label)
         plot.set(yscale="log", ylabel=f"layer {name}")
         plot.legend(loc="upper right")
     plots[0].set(title=title)

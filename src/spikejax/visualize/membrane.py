@@ -18,6 +18,7 @@ from spikejax.visualize.canvas import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -25,7 +26,7 @@ def plot_membrane(
     membrane: ArrayLike,
     spikes: ArrayLike,
     *,
-    v_threshold: SupportsFloat = 1.0,
+    v_threshold: ArrayLike = 1.0,
     v_reset: SupportsFloat | None = 0.0,
     title: str = "membrane and spikes of one neuron",
 ) -> "Figure":
@@ -37,7 +38,8 @@ def plot_membrane(
     Args:
         membrane: potential at each time step, [T].
         spikes: values 0 and 1, [T].
-        v_threshold: threshold, in the units of `membrane`; drawn as a dashed line.
+        v_threshold: threshold, in the units of `membrane`, one number or, where it adapts, one a step, [T]; drawn as a
+            dashed line.
         v_reset: potential after a spike; drawn as a dotted line. None (the soft reset): no line.
         title: above the picture.
 
@@ -45,8 +47,8 @@ def plot_membrane(
         The figure.
 
     Raises:
-        ValueError: `membrane` or `spikes` is not [T], their lengths differ, a value or line is not finite, or
-            `spikes` has other values than 0 and 1.
+        ValueError: `membrane` or `spikes` is not [T], lengths differ, a value or line is not finite, or `spikes` has
+            other values than 0 and 1.
         ImportError: matplotlib is not installed.
     """
     potential = as_values("membrane", membrane, ("time steps",))
@@ -56,16 +58,23 @@ def plot_membrane(
             f"`spikes` must be as long as `membrane`, {potential.shape}, got {fired.shape}: record both over "
             "the same time steps"
         )
-    lines = [("v_threshold", v_threshold, VERMILION, "--")]
-    if v_reset is not None:
-        lines.append(("v_reset", v_reset, GREEN, ":"))
+    thresholds = np.asarray(v_threshold)
+    if thresholds.ndim and thresholds.shape != potential.shape:
+        raise ValueError(
+            f"`v_threshold` must be one number or as long as `membrane`, {potential.shape}, got {thresholds.shape}: "
+            "select one neuron"
+        )
     figure = new_figure(8.0, 4.5)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     steps = len(potential)
     upper.plot(potential, color=BLUE, linewidth=1.2, label="membrane", marker="." if steps <= 50 else "")
-    for name, value, color, style in lines:
-        level = _as_level(name, value)
-        upper.axhline(level, color=color, linestyle=style, label=f"{name} = {level:.4g}")
+    if thresholds.ndim:
+        course = as_values("v_threshold", thresholds, ("time steps",))
+        upper.plot(course, color=VERMILION, linestyle="--", label="v_threshold")
+    else:
+        _draw_level(upper, "v_threshold", thresholds, VERMILION, "--")
+    if v_reset is not None:
+        _draw_level(upper, "v_reset", v_reset, GREEN, ":")
     upper.set(title=title, ylabel="membrane")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     lower.vlines(np.flatnonzero(fired), 0, 1, colors=BLACK, linewidth=float(np.clip(200 / steps, 0.4, 2.0)))
@@ -99,8 +108,8 @@ def plot_heatmap(values: ArrayLike, *, title: str = "membrane", label: str = "po
     return figure
 
 
-def _as_level(name: str, value: SupportsFloat) -> float:
+def _draw_level(plot: "Axes", name: str, value: SupportsFloat, color: str, style: str) -> None:
     level = float(value)
     if not math.isfinite(level):
         raise ValueError(f"`{name}` must be finite, got {level}: give the neuron's own")
-    return level
+    plot.axhline(level, color=color, linestyle=style, label=f"{name} = {level:.4g}")

@@ -1,9 +1,7 @@
-"""What plasticity does: traces and a weight over time, and what the neurons of a layer have learnt to see."""
+"""What plasticity does: traces and a weight over time."""
 
-import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from spikejax.visualize.canvas import BLUE, VERMILION, as_spikes, as_values, new_figure, whole_ticks
@@ -59,40 +57,4 @@ def plot_plasticity(
     pairs[0].set(title=title)
     figure.align_ylabels()
     whole_ticks(last.xaxis)
-    return figure
-
-
-def plot_receptive_fields(
-    weights: ArrayLike, *, columns: int | None = None, title: str = "receptive fields"
-) -> "Figure":
-    """Draws the weights into each neuron as a picture, all in one scale of grey.
-
-    Args:
-        weights: [N, H, W]: neurons, rows, columns.
-        columns: pictures beside each other, >= 1; None makes about a square.
-        title: above the picture.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: `weights` is not [N, H, W], a value is not finite, or `columns` < 1.
-        ImportError: matplotlib is not installed.
-    """
-    fields = as_values("weights", weights, ("neurons", "rows", "columns"))
-    columns = math.ceil(math.sqrt(len(fields))) if columns is None else columns
-    if columns < 1:
-        raise ValueError(f"`columns` must be >= 1, got {columns}")
-    rows = math.ceil(len(fields) / columns)
-    height, width = fields.shape[1:]
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
-    for index, field in enumerate(fields):
-        top, left = index // columns * (height + 1), index % columns * (width + 1)
-        sheet[top : top + height, left : left + width] = field
-    figure = new_figure(8.0, min(12.0, 7.0 * sheet.shape[0] / sheet.shape[1] + 0.6))
-    plot = figure.subplots()
-    shown = plot.imshow(sheet, cmap="Greys", interpolation="nearest")
-    plot.set(title=title, xticks=[], yticks=[])
-    plot.spines[:].set_visible(False)
-    figure.colorbar(shown, ax=plot, label="weight", shrink=0.8)
     return figure

@@ -36,7 +36,7 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
         )
     columns = min(columns, len(surrogates))
     rows = ceil(len(surrogates) / columns)
-    figure = new_figure(2.9 * columns, 2.2 * rows + 0.5)
+    figure = new_figure(max(2.9 * columns, 4.0), 2.2 * rows + 0.5)
     panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flat)
     u = jnp.linspace(-reach, reach, 801)
     for panel, surrogate in zip(panels, surrogates, strict=False):
@@ -47,6 +47,9 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
         panel.set_title(_title(surrogate), fontsize="small")
     for panel in panels[len(surrogates) :]:
         panel.set_axis_off()
+    for panel in panels[max(0, len(surrogates) - columns) : len(surrogates)]:  # the last of each column
+        panel.tick_params(labelbottom=True)
+    figure.supxlabel("u", fontsize="medium")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -1,0 +1,76 @@
+"""Values of many neurons over time as bars that stand in space."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spikejax.visualize.canvas import as_values, new_figure, whole_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_BARS = 2048
+_WIDTH = 0.7
+
+
+def plot_bars_3d(
+    values: ArrayLike,
+    *,
+    title: str = "membrane",
+    label: str = "potential",
+    elevation: float = 40.0,
+    azimuth: float = -60.0,
+) -> "Figure":
+    """Draws values of neurons over time as bars from 0 up or down, for instance their membranes or rates.
+
+    Bars in front hide those behind them: `plot_heatmap` draws the same values flat.
+
+    Args:
+        values: `[T, N]`: time steps, neurons; at most 2048 values, well legible up to about 32 x 32.
+        title: above the picture.
+        label: what the values are, with their unit.
+        elevation: from how high they are looked at, in degrees, 0 (from the side) to 90 (from above).
+        azimuth: from where around they are looked at, in degrees.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: `values` is not `[T, N]` with at least one step and neuron, there are more than 2048, a value is not
+            finite, or `elevation` is not from 0 to 90.
+        ImportError: matplotlib is not installed.
+    """
+    array = as_values("values", values, ("time steps", "neurons"))
+    if array.size > _MOST_BARS:
+        raise ValueError(
+            f"`values` must be at most {_MOST_BARS}, got the shape {array.shape}: give a part of them, or draw all "
+            "with `plot_heatmap`"
+        )
+    if not 0 <= elevation <= 90:
+        raise ValueError(f"`elevation` must be from 0 to 90 degrees, got {elevation}")
+    figure = new_figure(8.0, 6.0)
+    plot = figure.add_subplot(projection="3d")
+    steps, neurons = array.shape
+    x, y = (index.ravel() - _WIDTH / 2 for index in np.indices(array.shape))
+    heights = array.ravel()
+    low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
+    high = high if high > low else low + 1.0
+    colours = _colours((heights - low) / (high - low))
+    plot.bar3d(x, y, np.minimum(heights, 0), _WIDTH, _WIDTH, np.abs(heights), color=colours, shade=True)
+    figure.suptitle(title)
+    plot.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, neurons - 0.5), zlim=(low, high))
+    plot.set_xlabel("time step", labelpad=8)
+    plot.set_ylabel("neuron", labelpad=8)
+    plot.set_zlabel(label, labelpad=8)
+    plot.view_init(elev=elevation, azim=azimuth)
+    plot.set_box_aspect((4, 4, 2.2))
+    whole_ticks(plot.xaxis, plot.yaxis)
+    return figure
+
+
+def _colours(shares: np.ndarray) -> np.ndarray:
+    """Colours for values from 0, dark, to 1, light."""
+    from matplotlib import colormaps
+
+    return colormaps["cividis"](shares)
