@@ -8,6 +8,7 @@ Prints a table and draws it.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from matplotlib.figure import Figure
 
 import spikejax as sx
+from spikejax.monitor import layer_gradients
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--out", type=Path, default=Path("runs/gradient-through-depth"), help="folder of the picture")
@@ -29,20 +31,17 @@ weights = [jnp.abs(jax.random.uniform(key, (WIDTH, WIDTH), minval=-bound, maxval
 x = jax.random.uniform(keys[0], (STEPS, 1, WIDTH))
 
 
-def summed_spikes(nudges: list[jax.Array], alpha: float) -> jax.Array:
-    """The output spikes, summed; adding a zero to each layer's output makes its gradient visible."""
-    cell, xs = sx.IF(surrogate=sx.surrogate.Sigmoid(alpha)), x
-    for weight, nudge in zip(weights, nudges, strict=True):
-        _, xs = sx.run(cell, xs @ weight)
-        xs = xs + nudge
-    return xs.sum()
+def network(alpha: float) -> sx.nn.Sequential:
+    """Ten times a product with positive weights and neurons."""
+    cell = sx.IF(surrogate=sx.surrogate.Sigmoid(alpha))
+    return sx.nn.Sequential(*(layer for weight in weights for layer in (partial(jnp.matmul, b=weight), cell)))
 
 
 figure = Figure(figsize=(6, 4), layout="constrained")
 plot = figure.subplots()
 for alpha in alphas:
-    grads = jax.grad(summed_spikes)([jnp.zeros_like(x)] * LAYERS, alpha)
-    norms = [float(jnp.linalg.norm(grad)) for grad in reversed(grads)]
+    gradients = layer_gradients(jnp.sum, network(alpha), x, "spikes")
+    norms = [float(jnp.linalg.norm(gradient)) for gradient in reversed(gradients.values())]
     print(f"alpha {alpha:>4}: " + "  ".join(f"{norm:.1e}" for norm in norms))
     plot.semilogy(range(LAYERS), norms, marker="o", markersize=4, label=f"alpha = {alpha:g}")
 plot.set(xlabel="layers below the output", ylabel="norm of dL/dS")

@@ -118,6 +118,11 @@ def test_gradients_reach_into_loops_and_leave_statistics_alone():
     )
 
 
+def test_layers_stand_in_order():
+    net = Sequential(*(sx.IF() for _ in range(12)))
+    assert list(layer_gradients(jnp.sum, net, XS, "spikes")) == [f"{i}.spikes" for i in range(12)]
+
+
 def test_operations_by_hand():
     rngs = nnx.Rngs(0)
     conv = nnx.Conv(2, 4, (3, 3), padding="VALID", rngs=rngs)

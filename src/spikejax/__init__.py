@@ -1,6 +1,6 @@
 """Spiking neural networks on JAX and Flax: functional, fast, exportable."""
 
-from spikejax import cells, convert, encoding, export, kernels, losses, nn, plasticity, scan, surrogate
+from spikejax import cells, convert, encoding, export, kernels, losses, monitor, nn, plasticity, scan, surrogate
 from spikejax.cells import (
     ALIF,
     CLIF,
@@ -65,6 +65,7 @@ __all__ = [
     "export",
     "kernels",
     "losses",
+    "monitor",
     "nn",
     "plasticity",
     "run",

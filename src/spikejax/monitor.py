@@ -58,7 +58,8 @@ def layer_gradients(
 
     shapes = jax.eval_shape(lambda parts: outputs(parts, record=names)[1], parts)
     nothing = {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
-    return jax.grad(lambda perturb: loss(outputs(parts, perturb=perturb)))(nothing)
+    gradients = jax.grad(lambda perturb: loss(outputs(parts, perturb=perturb)))(nothing)
+    return {name: gradients[name] for name in sorted(gradients, key=_place)}
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,12 @@ def _synapses(net: nnx.Module) -> list[tuple[str, nnx.Linear | nnx.Conv, str]]:
             fed_back = bool(path) and path[-1] == "feedback"
             record = f"{name_of(path[:-1])}.spikes" if fed_back else f"{name_of(path)}.input"
             found.append((name_of(path), module, record))
-    return sorted(found, key=lambda entry: [(not part.isdigit(), part.zfill(6)) for part in entry[0].split(".")])
+    return sorted(found, key=lambda entry: _place(entry[0]))
+
+
+def _place(name: str) -> list[tuple[bool, int, str]]:
+    """What names are sorted by, so that layer 10 comes after layer 9."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in name.split(".")]
 
 
 def _look(x: Array) -> Array:
