@@ -113,6 +113,8 @@ def test_gradients_move_a_delay_to_where_it_belongs_and_back_inside():
     assert delay[0] == pytest.approx(5, abs=0.3)
     assert step(jnp.array([9.0]), optimizer.init(delay), 2.0)[0][0] < 9  # beyond the longest, yet not stuck there
     assert layer.sigma[...] == 3
+    layer.delay[...] = jnp.array([11.0])
+    np.testing.assert_allclose(layer.taps(), gaussian([8.0], 3.0, 8), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

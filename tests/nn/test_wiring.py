@@ -20,6 +20,7 @@ from spikejax.nn import (
     Sequential,
     SynapseFilter,
 )
+from spikejax.plasticity import OTTT, value_and_grad_online
 
 T, N, F = 6, 3, 4
 XS = np.float32(1.0 + 2.5 * np.sin(np.arange(T * N * F) * 1.7)).reshape(T, N, F)
@@ -182,6 +183,11 @@ def test_layers_inside_are_recorded_under_their_paths():
 
 def chain_of(features):
     return Sequential(sx.LIF(v_threshold=0.5)) if features == 3 else chain()
+
+
+def test_online_rules_refuse_loops_over_layers():
+    with pytest.raises(ValueError, match="what layers put out comes back to others in '1', through whole layers"):
+        value_and_grad_online(OTTT())(lambda y, _: y.sum(), Sequential(linear(), two_loops()), XS, None)
 
 
 def test_variables_change_inside_a_loop():
