@@ -68,6 +68,7 @@ def plot_bars_3d(
     plot.view_init(elev=elevation, azim=azimuth)
     plot.set_box_aspect((4, 4, 2.2))
     whole_ticks(plot.xaxis, plot.yaxis)
+    plot.locator_params(axis="z", nbins=5)
     return figure
 
 
