@@ -9,6 +9,7 @@ from spikejax.visualize.canvas import as_values, new_figure, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mpl_toolkits.mplot3d import Axes3D
 
 _MOST_BARS = 1024
 _WIDTH = 0.7
@@ -62,14 +63,20 @@ def plot_bars_3d(
         plot.bar3d(*corner, _WIDTH, _WIDTH, abs(value), color=colours[step, neuron], shade=True, zorder=3 + nearness)
     figure.suptitle(title)
     plot.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, neurons - 0.5), zlim=(low, high))
+    plot.view_init(elev=elevation, azim=azimuth)
+    plot.set_box_aspect((4, 4, 2.2))
+    _name_axes(plot, label)
+    return figure
+
+
+def _name_axes(plot: "Axes3D", label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     plot.set_xlabel("time step", labelpad=8)
     plot.set_ylabel("neuron", labelpad=8)
     plot.set_zlabel(label, labelpad=8)
-    plot.view_init(elev=elevation, azim=azimuth)
-    plot.set_box_aspect((4, 4, 2.2))
     whole_ticks(plot.xaxis, plot.yaxis)
-    plot.locator_params(axis="z", nbins=5)
-    return figure
+    plot.zaxis.set_major_locator(MaxNLocator(5))
 
 
 def _from_far_to_near(shape: tuple[int, ...], azimuth: float) -> np.ndarray:
