@@ -5,7 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spikejax.visualize import plot_curves, plot_encoding, plot_heatmap, plot_membrane, plot_raster
+from spikejax.visualize import (
+    plot_activity,
+    plot_bars_3d,
+    plot_curves,
+    plot_encoding,
+    plot_events,
+    plot_feature_maps,
+    plot_heatmap,
+    plot_membrane,
+    plot_raster,
+    plot_weights,
+)
 from spikejax.visualize.canvas import as_spikes, as_values, new_figure
 
 ROWS = [{"epoch": 0, "train_loss": 1, "train_accuracy": 0.5, "test_loss": 1, "test_accuracy": 0.5}]
@@ -15,6 +26,11 @@ CALLS = [
     lambda: plot_heatmap(np.zeros((2, 2))),
     lambda: plot_curves(ROWS),
     lambda: plot_encoding(np.zeros((1, 2, 2)), np.zeros((3, 1, 2, 2))),
+    lambda: plot_feature_maps(np.zeros((2, 2, 2))),
+    lambda: plot_weights(np.zeros((2, 2))),
+    lambda: plot_bars_3d(np.zeros((2, 2))),
+    lambda: plot_events(np.zeros((2, 2, 2, 2))),
+    lambda: plot_activity({"spikes": np.zeros((2, 2, 2))}),
 ]
 
 
@@ -31,9 +47,11 @@ def test_import_is_lazy_and_pyplot_is_never_used():
     code = """
 import sys
 import numpy as np
-from spikejax.visualize import plot_raster
+from spikejax.visualize import plot_bars_3d, plot_raster, save_events_gif
 assert "matplotlib" not in sys.modules, "imported with the package"
+assert "PIL" not in sys.modules, "imported with the package"
 plot_raster(np.eye(3))
+plot_bars_3d(np.eye(3))
 assert "matplotlib" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules, "pyplot holds global state"
 """

@@ -20,7 +20,7 @@ def plot_activity(records: Mapping[str, ArrayLike], *, title: str = "activity of
     """Draws for each layer its rate over time, how the rates of its neurons are spread, and how many never change.
 
     The rate of a neuron is the mean over all steps and samples. A silent neuron has never fired, a saturated one fired
-    at every step of every sample; neither passes anything on.
+    at every step of every sample; neither tells the next layer anything about the sample.
 
     Args:
         records: spikes of each layer, values from 0 to 1, `[T, N, *]` with the same T; as `run` with `record="spikes"`

@@ -9,8 +9,9 @@ from spikejax.visualize.canvas import as_values, new_figure, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mpl_toolkits.mplot3d import Axes3D
 
-_MOST_BARS = 2048
+_MOST_BARS = 1024
 _WIDTH = 0.7
 
 
@@ -27,7 +28,7 @@ def plot_bars_3d(
     Bars in front hide those behind them: `plot_heatmap` draws the same values flat.
 
     Args:
-        values: `[T, N]`: time steps, neurons; at most 2048 values, well legible up to about 32 x 32.
+        values: `[T, N]`: time steps, neurons; at most 1024 values, as 32 x 32.
         title: above the picture.
         label: what the values are, with their unit.
         elevation: from how high they are looked at, in degrees, 0 (from the side) to 90 (from above).
@@ -37,7 +38,7 @@ def plot_bars_3d(
         The figure.
 
     Raises:
-        ValueError: `values` is not `[T, N]` with at least one step and neuron, there are more than 2048, a value is not
+        ValueError: `values` is not `[T, N]` with at least one step and neuron, there are more than 1024, a value is not
             finite, or `elevation` is not from 0 to 90.
         ImportError: matplotlib is not installed.
     """
@@ -50,23 +51,39 @@ def plot_bars_3d(
     if not 0 <= elevation <= 90:
         raise ValueError(f"`elevation` must be from 0 to 90 degrees, got {elevation}")
     figure = new_figure(8.0, 6.0)
-    plot = figure.add_subplot(projection="3d")
+    plot = figure.add_subplot(projection="3d", computed_zorder=False)
     steps, neurons = array.shape
-    x, y = (index.ravel() - _WIDTH / 2 for index in np.indices(array.shape))
-    heights = array.ravel()
-    low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
+    low, high = min(0.0, float(array.min())), max(0.0, float(array.max()))
     high = high if high > low else low + 1.0
-    colours = _colours((heights - low) / (high - low))
-    plot.bar3d(x, y, np.minimum(heights, 0), _WIDTH, _WIDTH, np.abs(heights), color=colours, shade=True)
+    colours = _colours((array - low) / (high - low))
+    # Bar by bar, the nearest last: sorted by matplotlib, the faces of high bars show through low ones before them.
+    for nearness, (step, neuron) in enumerate(_from_far_to_near(array.shape, azimuth)):
+        value = float(array[step, neuron])
+        corner = step - _WIDTH / 2, neuron - _WIDTH / 2, min(value, 0.0)
+        plot.bar3d(*corner, _WIDTH, _WIDTH, abs(value), color=colours[step, neuron], shade=True, zorder=3 + nearness)
     figure.suptitle(title)
     plot.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, neurons - 0.5), zlim=(low, high))
+    plot.view_init(elev=elevation, azim=azimuth)
+    plot.set_box_aspect((4, 4, 2.2))
+    _name_axes(plot, label)
+    return figure
+
+
+def _name_axes(plot: "Axes3D", label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     plot.set_xlabel("time step", labelpad=8)
     plot.set_ylabel("neuron", labelpad=8)
     plot.set_zlabel(label, labelpad=8)
-    plot.view_init(elev=elevation, azim=azimuth)
-    plot.set_box_aspect((4, 4, 2.2))
     whole_ticks(plot.xaxis, plot.yaxis)
-    return figure
+    plot.zaxis.set_major_locator(MaxNLocator(5))
+
+
+def _from_far_to_near(shape: tuple[int, ...], azimuth: float) -> np.ndarray:
+    """The places `[bars, 2]` of a field of `shape`, for someone who looks at it from `azimuth` degrees."""
+    places = np.indices(shape).reshape(2, -1)
+    towards = np.cos(np.radians(azimuth)) / shape[0], np.sin(np.radians(azimuth)) / shape[1]
+    return places[:, np.argsort(towards @ places, kind="stable")].T
 
 
 def _colours(shares: np.ndarray) -> np.ndarray:

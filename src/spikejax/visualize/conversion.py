@@ -82,7 +82,7 @@ def plot_ranges(
         scales = as_values(f"scale of {name}", np.ravel(scale), ("channels",))
         low, high = float(scales.min()), float(scales.max())
         if len(scales) > 1:
-            plot.axvspan(low, high, color=VERMILION, alpha=0.3, linewidth=0)
+            plot.axvspan(low, high, color=VERMILION, alpha=0.3, linewidth=0, zorder=0)
         label = f"scale = {low:.4g}" if low == high else f"scales of {len(scales)} channels: {low:.4g} to {high:.4g}"
         plot.axvline(high, color=VERMILION, linestyle="--", label=label)
         plot.set(yscale="log", ylabel=f"layer {name}")

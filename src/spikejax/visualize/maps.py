@@ -149,8 +149,6 @@ def _draw_sheet(
     pictures: np.ndarray, columns: int | None, title: str, label: str, rows_of: str, colours: str | None = None
 ) -> "Figure":
     """Draws pictures `[n, H, W]` in rows, whose numbers stand at their left where it is said what they are of."""
-    from matplotlib.patches import Rectangle
-
     count, height, width = pictures.shape
     columns = math.ceil(math.sqrt(count)) if columns is None else columns
     if columns < 1:
@@ -167,6 +165,8 @@ def _draw_sheet(
     shown = plot.imshow(sheet, cmap=colours or own, vmin=low, vmax=high, interpolation="nearest")
     plot.set(title=title, xticks=[], yticks=[])
     if low < 0 and not colours:  # else a gap would look like 0
+        from matplotlib.patches import Rectangle
+
         plot.set_facecolor("0.75")
         top, left = (rows - 1) * (height + 1) - 0.5, (count - 1) % columns * (width + 1) + width - 0.5
         plot.add_patch(Rectangle((left, top), sheet.shape[1] - 0.5 - left, height, color="white", linewidth=0))

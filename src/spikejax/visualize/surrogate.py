@@ -48,8 +48,8 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
     for panel in panels[len(surrogates) :]:
         panel.set_axis_off()
     for panel in panels[max(0, len(surrogates) - columns) : len(surrogates)]:  # the last of each column
+        panel.set_xlabel("u")
         panel.tick_params(labelbottom=True)
-    figure.supxlabel("u", fontsize="medium")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
