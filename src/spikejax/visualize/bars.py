@@ -61,17 +61,16 @@ def plot_bars_3d(
         value = float(array[step, neuron])
         corner = step - _WIDTH / 2, neuron - _WIDTH / 2, min(value, 0.0)
         plot.bar3d(*corner, _WIDTH, _WIDTH, abs(value), color=colours[step, neuron], shade=True, zorder=3 + nearness)
-    figure.suptitle(title)
-    plot.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, neurons - 0.5), zlim=(low, high))
+    plot.set(xlim=(-0.5, steps - 0.5), ylim=(-0.5, neurons - 0.5), zlim=(low, high), box_aspect=(4, 4, 2.2))
     plot.view_init(elev=elevation, azim=azimuth)
-    plot.set_box_aspect((4, 4, 2.2))
-    _name_axes(plot, label)
+    _name(plot, title, label)
     return figure
 
 
-def _name_axes(plot: "Axes3D", label: str) -> None:
+def _name(plot: "Axes3D", title: str, label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    plot.figure.suptitle(title)
     plot.set_xlabel("time step", labelpad=8)
     plot.set_ylabel("neuron", labelpad=8)
     plot.set_zlabel(label, labelpad=8)

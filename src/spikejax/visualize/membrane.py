@@ -58,21 +58,11 @@ def plot_membrane(
             f"`spikes` must be as long as `membrane`, {potential.shape}, got {fired.shape}: record both over "
             "the same time steps"
         )
-    thresholds = np.asarray(v_threshold)
-    if thresholds.ndim and thresholds.shape != potential.shape:
-        raise ValueError(
-            f"`v_threshold` must be one number or as long as `membrane`, {potential.shape}, got {thresholds.shape}: "
-            "select one neuron"
-        )
     figure = new_figure(8.0, 4.5)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     steps = len(potential)
     upper.plot(potential, color=BLUE, linewidth=1.2, label="membrane", marker="." if steps <= 50 else "")
-    if thresholds.ndim:
-        course = as_values("v_threshold", thresholds, ("time steps",))
-        upper.plot(course, color=VERMILION, linestyle="--", label="v_threshold")
-    else:
-        _draw_level(upper, "v_threshold", thresholds, VERMILION, "--")
+    _draw_threshold(upper, v_threshold, potential)
     if v_reset is not None:
         _draw_level(upper, "v_reset", v_reset, GREEN, ":")
     upper.set(title=title, ylabel="membrane")
@@ -106,6 +96,20 @@ def plot_heatmap(values: ArrayLike, *, title: str = "membrane", label: str = "po
     plot.set(title=title, xlabel="time step", ylabel="neuron")
     whole_ticks(plot.xaxis, plot.yaxis)
     return figure
+
+
+def _draw_threshold(plot: "Axes", v_threshold: ArrayLike, potential: np.ndarray) -> None:
+    thresholds = np.asarray(v_threshold)
+    if not thresholds.ndim:
+        _draw_level(plot, "v_threshold", thresholds, VERMILION, "--")
+        return
+    if thresholds.shape != potential.shape:
+        raise ValueError(
+            f"`v_threshold` must be one number or as long as `membrane`, {potential.shape}, got {thresholds.shape}: "
+            "select one neuron"
+        )
+    course = as_values("v_threshold", thresholds, ("time steps",))
+    plot.plot(course, color=VERMILION, linestyle="--", label="v_threshold")
 
 
 def _draw_level(plot: "Axes", name: str, value: SupportsFloat, color: str, style: str) -> None:
