@@ -10,7 +10,7 @@ from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.learned_delay import DelayedLinear, LearnedDelay, set_sigma
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent
 from spikejax.nn.reversed import Reversed
-from spikejax.nn.rnn import Hidden, HiddenAndCell, SpikingGRU, SpikingLSTM, SpikingVanillaRNN
+from spikejax.nn.rnn import LSTMState, RNNState, SpikingGRU, SpikingLSTM, SpikingVanillaRNN
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.spikes import SpikeConv, SpikeLinear
 from spikejax.nn.synapse import SynapseFilter
@@ -25,11 +25,11 @@ __all__ = [
     "ElementwiseRecurrent",
     "Flatten",
     "Graph",
-    "Hidden",
-    "HiddenAndCell",
+    "LSTMState",
     "LearnedDelay",
     "MaxPool",
     "Parallel",
+    "RNNState",
     "Recurrent",
     "Residual",
     "Reversed",

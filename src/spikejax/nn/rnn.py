@@ -19,7 +19,7 @@ from spikejax.surrogate import Erf
 from spikejax.typing import Array, Shape, State, Surrogate
 
 
-class Hidden(NamedTuple):
+class RNNState(NamedTuple):
     """The state of `SpikingVanillaRNN` and `SpikingGRU`.
 
     Attributes:
@@ -29,7 +29,7 @@ class Hidden(NamedTuple):
     h: Array
 
 
-class HiddenAndCell(NamedTuple):
+class LSTMState(NamedTuple):
     """The state of `SpikingLSTM`.
 
     Attributes:
@@ -45,7 +45,7 @@ class _Gated(nnx.Module):
     """What goes through time in a recurrent layer: a cell whose input `[N, gates * H]` is W_x x + b_x, all gates."""
 
     gates = 1
-    start: type = Hidden
+    start: type = RNNState
 
     def __init__(self, hidden: int, surrogates: tuple[Surrogate, Surrogate], linear: Callable[..., nnx.Linear]) -> None:
         self.recurrent = linear(hidden, self.gates * hidden)
@@ -66,28 +66,28 @@ class _Gated(nnx.Module):
 
 
 class _Vanilla(_Gated):
-    def update(self, state: Hidden, x: list[Array], back: list[Array]) -> Hidden:
-        return Hidden(self.theta(x[0] + back[0]))
+    def update(self, state: RNNState, x: list[Array], back: list[Array]) -> RNNState:
+        return RNNState(self.theta(x[0] + back[0]))
 
 
 class _GRU(_Gated):
     gates = 3
 
-    def update(self, state: Hidden, x: list[Array], back: list[Array]) -> Hidden:
+    def update(self, state: RNNState, x: list[Array], back: list[Array]) -> RNNState:
         r, z = (self.theta(x[k] + back[k]) for k in range(2))
         n = self.candidate(x[2] + r * back[2])
-        return Hidden((1 - z) * n + z * state.h)
+        return RNNState((1 - z) * n + z * state.h)
 
 
 class _LSTM(_Gated):
     gates = 4
-    start = HiddenAndCell
+    start = LSTMState
 
-    def update(self, state: HiddenAndCell, x: list[Array], back: list[Array]) -> HiddenAndCell:
+    def update(self, state: LSTMState, x: list[Array], back: list[Array]) -> LSTMState:
         i, f, g, o = (x[k] + back[k] for k in range(4))
         c = self.theta(f) * state.c + self.theta(i) * self.candidate(g)
         c = c + stop_gradient(jnp.minimum(c, 1) - c)
-        return HiddenAndCell(self.theta(o) * c, c)
+        return LSTMState(self.theta(o) * c, c)
 
 
 class _Dropout(nnx.Module):
