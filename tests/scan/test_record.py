@@ -58,7 +58,8 @@ def test_record_equals_recomputation(how):
     ],
 )
 def test_names_choose_layers_and_kinds(record, names):
-    _, (ys, kept) = jax.eval_shape(lambda xs: sx.run(nested(), xs, record=record), inputs())
+    net, xs = nested(), inputs()
+    _, (ys, kept) = jax.eval_shape(lambda xs: sx.run(net, xs, record=record), xs)
     assert set(kept) == names
     assert all(array.shape[:2] == ys.shape[:2] for array in kept.values())
 

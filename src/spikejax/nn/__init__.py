@@ -16,7 +16,7 @@ from spikejax.nn.neunorm import Activity, NeuNorm
 from spikejax.nn.norms import BatchNormThroughTime, TemporalEffectiveBatchNorm, ThresholdDependentBatchNorm
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent
 from spikejax.nn.reversed import Reversed
-from spikejax.nn.rnn import Hidden, HiddenAndCell, SpikingGRU, SpikingLSTM, SpikingVanillaRNN
+from spikejax.nn.rnn import LSTMState, RNNState, SpikingGRU, SpikingLSTM, SpikingVanillaRNN
 from spikejax.nn.self_attention import QKAttention, SpikingSelfAttention
 from spikejax.nn.sequential import Sequential
 from spikejax.nn.shapes import AdaptiveAvgPool, PrintShape
@@ -38,8 +38,7 @@ __all__ = [
     "ElementwiseRecurrent",
     "Flatten",
     "Graph",
-    "Hidden",
-    "HiddenAndCell",
+    "LSTMState",
     "LayerActivity",
     "LearnedDelay",
     "Mask",
@@ -49,6 +48,7 @@ __all__ = [
     "Parallel",
     "PrintShape",
     "QKAttention",
+    "RNNState",
     "Recurrent",
     "Residual",
     "Reversed",

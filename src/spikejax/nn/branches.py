@@ -47,7 +47,7 @@ class Residual(Graph):
         ValueError: `join` is unknown, or, by `init_state`, the branches differ in shape.
         TypeError: `body` or `shortcut` is no layer.
 
-    Source: Fang et al., "Deep Residual Learning in Spiking Neural Networks", 2021, eq. 5 and table 1.
+    Source: Fang et al., "Deep Residual Learning in Spiking Neural Networks", 2021, table 1.
     """
 
     def __init__(

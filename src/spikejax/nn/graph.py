@@ -41,6 +41,11 @@ class Graph(Container):
         layers: cells, networks, `nnx.Module`s and functions.
         inputs: for each layer, where its inputs come from: 0 is the input of the network, i + 1 the output of layer i.
 
+    Attributes:
+        before: indices of the layers that stand before all loops.
+        loop: of those from the first loop to the last, which go step by step.
+        after: of those after them.
+
     Raises:
         ValueError: there is no layer, an index is out of range, a cell has more than one input, or, by `init_state`,
             shapes do not fit.

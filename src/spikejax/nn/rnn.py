@@ -13,13 +13,14 @@ from jax.typing import DTypeLike
 from spikejax.cells.base import check_surrogate
 from spikejax.encoding import RandomState
 from spikejax.nn.branches import Parallel
+from spikejax.nn.dropout import TimeInvariantDropout
 from spikejax.nn.reversed import Reversed
 from spikejax.nn.sequential import Sequential
 from spikejax.surrogate import Erf
 from spikejax.typing import Array, Shape, State, Surrogate
 
 
-class Hidden(NamedTuple):
+class RNNState(NamedTuple):
     """The state of `SpikingVanillaRNN` and `SpikingGRU`.
 
     Attributes:
@@ -29,7 +30,7 @@ class Hidden(NamedTuple):
     h: Array
 
 
-class HiddenAndCell(NamedTuple):
+class LSTMState(NamedTuple):
     """The state of `SpikingLSTM`.
 
     Attributes:
@@ -45,7 +46,7 @@ class _Gated(nnx.Module):
     """What goes through time in a recurrent layer: a cell whose input `[N, gates * H]` is W_x x + b_x, all gates."""
 
     gates = 1
-    start: type = Hidden
+    start: type = RNNState
 
     def __init__(self, hidden: int, surrogates: tuple[Surrogate, Surrogate], linear: Callable[..., nnx.Linear]) -> None:
         self.recurrent = linear(hidden, self.gates * hidden)
@@ -66,37 +67,35 @@ class _Gated(nnx.Module):
 
 
 class _Vanilla(_Gated):
-    def update(self, state: Hidden, x: list[Array], back: list[Array]) -> Hidden:
-        return Hidden(self.theta(x[0] + back[0]))
+    def update(self, state: RNNState, x: list[Array], back: list[Array]) -> RNNState:
+        return RNNState(self.theta(x[0] + back[0]))
 
 
 class _GRU(_Gated):
     gates = 3
 
-    def update(self, state: Hidden, x: list[Array], back: list[Array]) -> Hidden:
+    def update(self, state: RNNState, x: list[Array], back: list[Array]) -> RNNState:
         r, z = (self.theta(x[k] + back[k]) for k in range(2))
         n = self.candidate(x[2] + r * back[2])
-        return Hidden((1 - z) * n + z * state.h)
+        return RNNState((1 - z) * n + z * state.h)
 
 
 class _LSTM(_Gated):
     gates = 4
-    start = HiddenAndCell
+    start = LSTMState
 
-    def update(self, state: HiddenAndCell, x: list[Array], back: list[Array]) -> HiddenAndCell:
+    def update(self, state: LSTMState, x: list[Array], back: list[Array]) -> LSTMState:
         i, f, g, o = (x[k] + back[k] for k in range(4))
         c = self.theta(f) * state.c + self.theta(i) * self.candidate(g)
         c = c + stop_gradient(jnp.minimum(c, 1) - c)
-        return HiddenAndCell(self.theta(o) * c, c)
+        return LSTMState(self.theta(o) * c, c)
 
 
 class _Dropout(nnx.Module):
-    """Dropout between layers: a cell that holds its key, and draws a mask once, or anew at every step."""
+    """Dropout between layers: a cell that holds its key, and draws a mask anew at every step."""
 
-    def __init__(self, rate: float, fixed: bool) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"`dropout` must be within [0, 1), got {rate}")
-        self.rate, self.fixed, self.deterministic = rate, fixed, False
+    def __init__(self, rate: float) -> None:
+        self.rate, self.deterministic = rate, False
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RandomState:
         if key is None and not self.deterministic:
@@ -110,8 +109,7 @@ class _Dropout(nnx.Module):
         new = state._replace(t=state.t + 1)
         if self.deterministic:
             return new, x
-        key = state.key if self.fixed else jax.random.fold_in(state.key, state.t)
-        keep = jax.random.bernoulli(key, 1 - self.rate, x.shape)
+        keep = jax.random.bernoulli(jax.random.fold_in(state.key, state.t), 1 - self.rate, x.shape)
         return new, jnp.where(keep, x / (1 - self.rate), 0)
 
 
@@ -137,6 +135,8 @@ class _Layers(Sequential):
         for name, value in (("in_features", in_features), ("hidden", hidden), ("layers", layers)):
             if value < 1:
                 raise ValueError(f"`{name}` must be >= 1, got {value}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be within [0, 1), got {dropout}")
         surrogates = _checked(surrogate, surrogate if candidate_surrogate is None else candidate_surrogate)
         bound = 1 / math.sqrt(hidden)
 
@@ -153,7 +153,7 @@ class _Layers(Sequential):
         for k in range(layers):
             inputs = in_features if k == 0 else hidden * (2 if bidirectional else 1)
             if k and dropout:
-                chain.append(_Dropout(dropout, dropout_fixed))
+                chain.append(TimeInvariantDropout(dropout) if dropout_fixed else _Dropout(dropout))
             one = Sequential(*direction(inputs))
             chain.append(Parallel(one, Reversed(*direction(inputs)), join="concatenate") if bidirectional else one)
         super().__init__(*chain)
