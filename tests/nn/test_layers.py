@@ -1,5 +1,7 @@
 """The stateless layers, against NumPy."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.nn import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
+from spikejax.nn import AvgPool, Delay, Flatten, MaxPool, Scale, Sequential, SumPool, Voting
 
 IMAGE = np.arange(2 * 6 * 4 * 3, dtype=np.float32).reshape(2, 6, 4, 3) % 7
 
@@ -79,6 +81,13 @@ def test_voting_is_the_mean_of_groups():
         Voting(5)(x)
     with pytest.raises(ValueError, match=r"`voters` must be >= 1, got 0"):
         Voting(0)
+
+
+def test_golden_values():
+    golden = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
+    xs = golden["_inputs/x"][:, None]
+    np.testing.assert_allclose(sx.run(Sequential(Voting(2)), xs)[1], golden["layer/Voting2/y"], rtol=1e-6)
+    np.testing.assert_array_equal(sx.run(Delay(2), xs, chunk=3)[1][:, 0], golden["layer/Delay2/y"])
 
 
 def test_scale_is_a_factor_and_a_parameter():
