@@ -140,7 +140,7 @@ def test_dropout_between_layers():
         assert masked.sum() / first.sum() == pytest.approx(1, abs=0.15)
     np.testing.assert_array_equal(dropped(varying, chunk=1), new)
     for refused in (net, varying):
-        with pytest.raises(ValueError, match="`key` must be given, because .* in train mode"):
+        with pytest.raises(ValueError, match=r"`key` must be given, because .* in train mode"):
             refused.init_state((N, F))
     net.eval()
     close(sx.run(net, XS)[1], sx.run(net[2], first)[1])
