@@ -47,7 +47,7 @@ levels = [4, 8, 1]
 
 
 def train(net: nnx.Module, name: str) -> float:
-    """Adam with decay, its rate rising for a moment and falling to 0; returns the accuracy."""
+    """Adam with decay, its rate rising for a moment and falling to 0; returns the accuracy on the images to simulate."""
     total = epochs * (len(x_train) // batch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, 2e-3, total // 20, total)
     optimizer = nnx.Optimizer(net, optax.adamw(schedule, weight_decay=1e-2), wrt=nnx.Param)
@@ -66,8 +66,8 @@ def train(net: nnx.Module, name: str) -> float:
         step(net, optimizer, x_train[pick], data.y_train[pick])
     net.eval()
     forward = nnx.jit(lambda net, x: net(x).argmax(-1))
-    said = np.concatenate([forward(net, part) for part in np.array_split(x_test, -(-len(x_test) // 500))])
-    return float(np.mean(said == data.y_test))
+    said = np.concatenate([forward(net, part) for part in np.array_split(x_seen, -(-len(x_seen) // 500))])
+    return float(np.mean(said == y_seen))
 
 
 def show(name: str, own: float, curves: dict[str, np.ndarray]) -> None:
