@@ -33,7 +33,7 @@ def test_the_membrane_before_the_reset():
             want.append(cell.charge(state, x).v)
             state, _ = cell.step(state, x)
         for method in ("fused", "scan"):
-            _, (_, kept) = sx.run(cell, XS, record="h", method=method)
+            kept = jax.jit(lambda xs, cell=cell, method=method: sx.run(cell, xs, record="h", method=method)[1][1])(XS)
             np.testing.assert_allclose(kept["h"], want, atol=1e-5)
             assert list(kept) == ["h"]
     _, (_, kept) = sx.run(cells[0], XS[0], steps=3, record=("h", "v"))
@@ -46,7 +46,7 @@ def test_the_membrane_before_the_reset():
 def test_reductions_are_those_of_every_step(chunk, lengths):
     whole = dict.fromkeys(("spikes", "membrane", "h", "0.output", "1.input"))
     ways = {"spikes": "mean", "membrane": "max", "h": "sum", "0.output": "sum", "1.input": "max"}
-    _, (_, every) = sx.run(NET, XS, record=whole, lengths=lengths)
+    every = jax.jit(lambda xs: sx.run(NET, xs, record=whole, lengths=lengths)[1][1])(XS)
     run = jax.jit(lambda xs: sx.run(NET, xs, record=ways, chunk=chunk, lengths=lengths, remat=chunk == 4)[1][1])
     found = run(XS)
     assert set(found) == set(every)
@@ -79,19 +79,20 @@ def test_a_function_of_each_step(chunk):
     np.testing.assert_allclose(found["2.1.spikes"], of_all["2.1.spikes"].mean((1, 2)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [11, 4, 1])
+@pytest.mark.parametrize("chunk", [11, 4])
 def test_gradients_at_layers(chunk):
-    """Against a network in which each value is nudged by hand."""
+    """Against the network cut in two, and a value nudged by hand."""
     nudged = jax.jit(lambda p: (sx.run(NET, XS, perturb=p, chunk=chunk)[1] * WEIGHTS).sum())
     names = ("0.output", "1.input", "1.spikes", "2.1.spikes", "4.output", "3.spikes")
     loss = lambda ys: (ys * WEIGHTS).sum()  # noqa: E731
     found = layer_gradients(loss, NET, XS, names, chunk=chunk)
     assert set(found) == set(names)
-    by_hand = jax.grad(lambda xs: _after(xs, slice(1, None)))(sx.run(NET, XS, record="0.output")[1][1]["0.output"])
+    kept = jax.jit(lambda xs: sx.run(NET, xs, record=("0.output", "1.spikes"))[1][1])(XS)
+    by_hand = jax.jit(jax.grad(lambda xs: _after(xs, slice(1, None))))(kept["0.output"])
     np.testing.assert_allclose(found["0.output"], by_hand, atol=1e-5)
     np.testing.assert_allclose(found["1.input"], by_hand, atol=1e-5)
-    spikes = sx.run(NET, XS, record="1.spikes")[1][1]["1.spikes"]
-    np.testing.assert_allclose(found["1.spikes"], jax.grad(lambda s: _after(s, slice(2, None)))(spikes), atol=1e-5)
+    of_spikes = jax.jit(jax.grad(lambda s: _after(s, slice(2, None))))(kept["1.spikes"])
+    np.testing.assert_allclose(found["1.spikes"], of_spikes, atol=1e-5)
     assert all(jnp.abs(g).max() > 0 for g in found.values())
     assert nudged({"4.output": 0.0 * found["4.output"] + 3.0}) != nudged({})
 
@@ -119,8 +120,8 @@ def test_gradients_reach_into_loops_and_leave_statistics_alone():
 
 
 def test_layers_stand_in_order():
-    net = Sequential(*(sx.IF() for _ in range(12)))
-    assert list(layer_gradients(jnp.sum, net, XS, "spikes")) == [f"{i}.spikes" for i in range(12)]
+    net = Sequential(*(jnp.sin for _ in range(12)), sx.IF())
+    assert list(layer_gradients(jnp.sum, net, XS, "output")) == [f"{i}.output" for i in range(12)]
 
 
 def test_operations_by_hand():

@@ -58,7 +58,7 @@ def layer_gradients(
 
     shapes = jax.eval_shape(lambda parts: outputs(parts, record=names)[1], parts)
     nothing = {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
-    gradients = jax.grad(lambda perturb: loss(outputs(parts, perturb=perturb)))(nothing)
+    gradients = jax.jit(jax.grad(lambda perturb: loss(outputs(parts, perturb=perturb))))(nothing)
     return {name: gradients[name] for name in sorted(gradients, key=_place)}
 
 
