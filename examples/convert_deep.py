@@ -47,7 +47,7 @@ levels = [4, 8, 1]
 
 
 def train(net: nnx.Module, name: str) -> float:
-    """Adam with decay, its rate rising for a moment and falling to 0; returns the accuracy on the images to simulate."""
+    """Adam with decay, its rate rising first and falling to 0; returns the accuracy on the images to simulate."""
     total = epochs * (len(x_train) // batch)
     schedule = optax.warmup_cosine_decay_schedule(0.0, 2e-3, total // 20, total)
     optimizer = nnx.Optimizer(net, optax.adamw(schedule, weight_decay=1e-2), wrt=nnx.Param)
