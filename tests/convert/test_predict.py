@@ -61,6 +61,14 @@ def test_accuracy_over_time(net):
     np.testing.assert_allclose(found[3], np.mean(np.asarray(predict(net, X, 12).classes[3]) == labels))
 
 
+def test_a_network_that_draws_is_calibrated_on_what_it_draws():
+    net, key = convert(chain(nnx.Rngs(0)), X, neuron=RateIF(v_init=0.5), coding="poisson"), jax.random.key(1)
+    drawn, start = calibrate_offset(net, X, 8, key=key)[0], net.init_state(X.shape, key=key)[0]
+    np.testing.assert_array_equal(*(sx.run(net[0], X, first, steps=8)[1] for first in (drawn, start)))
+    labels = np.zeros(len(X), int)
+    assert accuracy_over_time(net, X, labels, 8, calibrated=True, key=key).shape == (8,)
+
+
 def test_errors(net):
     with pytest.raises(ValueError, match=r"`steps` and `chunk` must be >= 1, got 0 and 2"):
         predict(net, X, 0)

@@ -12,7 +12,24 @@ from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
 
 
-class RateIF(Neuron):
+class _SoftIF(Neuron):
+    """Integrates its input, and subtracts what it fires."""
+
+    v_reset: None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def validate(self) -> None:
+        """Raises ValueError unless v_threshold > 0 and the reset is soft."""
+        super().validate()
+        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0")
+        if self.v_reset is not None:
+            raise ValueError(f"`v_reset` must be None, the soft reset, got {self.v_reset!r}")
+
+    def charge(self, state: State, x: Array) -> State:
+        """Adds the input."""
+        return state._replace(v=state.v + x)
+
+
+class RateIF(_SoftIF):
     """Integrate and fire with soft reset, whose membrane may start above 0, and which may fire more than once a step.
 
         h = v + x        s = min(max(floor(h / v_threshold), 0), burst)        v = h - s v_threshold
@@ -39,26 +56,18 @@ class RateIF(Neuron):
 
     v_init: float | Array = 0.0
     burst: int = 1
-    v_reset: None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def validate(self) -> None:
         """Raises ValueError unless 0 <= v_init < 1, burst >= 1, v_threshold > 0 and the reset is soft."""
         super().validate()
         check("v_init", self.v_init, lambda share: (share >= 0) & (share < 1), "within [0, 1)", "of the threshold")
         check("burst", self.burst, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
-        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0")
-        if self.v_reset is not None:
-            raise ValueError(f"`v_reset` must be None, the soft reset, got {self.v_reset!r}")
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The membrane before the first step, `v_init` times the threshold."""
         state = super().init_state(shape, dtype)
         start = jnp.asarray(self.v_init, dtype) * self.v_threshold
         return state._replace(v=jnp.broadcast_to(start, shape).astype(dtype))
-
-    def charge(self, state: State, x: Array) -> State:
-        """Adds the input."""
-        return state._replace(v=state.v + x)
 
     @property
     def output_kind(self) -> Literal["spikes", "counts", "analog"]:
@@ -70,7 +79,7 @@ class RateIF(Neuron):
         return sum(self.surrogate(h.v - n * self.v_threshold) for n in range(1, self.burst + 1))  # pyright: ignore[reportReturnType]
 
 
-class MultiThresholdIF(Neuron):
+class MultiThresholdIF(_SoftIF):
     """Integrate and fire of either sign, with spikes of several sizes, each half the one before; soft reset.
 
         h = v + x
@@ -95,24 +104,16 @@ class MultiThresholdIF(Neuron):
     """
 
     levels: int = 4
-    v_reset: None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def validate(self) -> None:
         """Raises ValueError unless levels >= 1, v_threshold > 0 and the reset is soft."""
         super().validate()
         check("levels", self.levels, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
-        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0")
-        if self.v_reset is not None:
-            raise ValueError(f"`v_reset` must be None, the soft reset, got {self.v_reset!r}")
 
     @property
     def output_kind(self) -> Literal["analog"]:
         """Fractions of a spike are no counts."""
         return "analog"
-
-    def charge(self, state: State, x: Array) -> State:
-        """Adds the input."""
-        return state._replace(v=state.v + x)
 
     def fire(self, h: State) -> Array:
         """The spike, in multiples of the threshold, each step between two sizes with a surrogate of its own."""

@@ -12,7 +12,7 @@ MARGIN = 1e-3
 """By how much a membrane passes the threshold, or stays below it, as a share of the threshold."""
 
 
-def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1) -> State:
+def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1, key: Array | None = None) -> State:
     """The state to start from so that uneven spike trains cost no spike: `run(net, x, state, steps=steps)`.
 
     Layer by layer, the neurons see `steps` steps of their input. What is left on their membranes tells which have fired
@@ -30,6 +30,7 @@ def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1)
         x: inputs `[N, *]`, shown at every step.
         steps: number of steps, those of the simulation to come.
         rounds: how often each layer is mended, a spike each time.
+        key: for networks that draw, as with a `Poisson` encoder: the state holds it, and draws the same spikes again.
 
     Raises:
         ValueError: `steps` or `rounds` is < 1.
@@ -48,7 +49,7 @@ def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1)
             state = state._replace(v=state.v + _shift(cell, first, state, xs))
         return state, _over(cell, state, xs)[1]
 
-    state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32))
+    state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
     return net.propagate(state, Static(x, steps), through)[0]
 
 

@@ -137,7 +137,7 @@ def accuracy_over_time(
     @jax.jit
     def right(variables: Any, x: Array, labels: Array, key: Array | None) -> Array:
         own = nnx.merge(graph, variables)
-        state = calibrate_offset(own, x, steps) if calibrated else None
+        state = calibrate_offset(own, x, steps, key=key) if calibrated else None
         said = predict(own, x, steps, chunk=chunk, key=key, state=state)
         return jnp.sum(said.classes == labels, axis=1)
 
