@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import pallas, xla
 from spikejax.kernels.blocks import blocks_of
+from spikejax.kernels.llvm.backend import LLVM
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.template import why_not_fused
 from spikejax.typing import Cell, Shape
 
-BACKENDS = {"xla": xla, "triton": pallas.TRITON, "mosaic": pallas.MOSAIC, "interpret": pallas.INTERPRET}
+BACKENDS = {"xla": xla, "triton": pallas.TRITON, "mosaic": pallas.MOSAIC, "interpret": pallas.INTERPRET, "llvm": LLVM()}
 """By name. "interpret" runs the GPU kernel on a CPU, slowly: for tests."""
 
 

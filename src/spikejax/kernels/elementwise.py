@@ -171,9 +171,9 @@ def _evaluate(jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block
 
 
 def _bind(equation: JaxprEqn, args: list[Any], block: Shape) -> list[Any]:
-    called = _called(equation)
-    if called is not None:
-        return _evaluate(*called, args, block)
+    inner = called(equation)
+    if inner is not None:
+        return _evaluate(*inner, args, block)
     if equation.primitive.name == "broadcast_in_dim":
         return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
     own = block if any(jnp.shape(a) for a in args) else ()
@@ -183,7 +183,7 @@ def _bind(equation: JaxprEqn, args: list[Any], block: Shape) -> list[Any]:
     return [equation.primitive.bind(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
 
 
-def _called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:
+def called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:
     """The program that an equation only calls, and its constants."""
     if equation.primitive.name not in CALLS:
         return None
@@ -195,9 +195,9 @@ def _check(jaxpr: Jaxpr, shape: Shape) -> None:
     """Raises NotElementwiseError unless the program can run on blocks."""
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        called = _called(equation)
-        if called is not None:
-            _check(called[0], shape)
+        inner = called(equation)
+        if inner is not None:
+            _check(inner[0], shape)
         elif name not in ELEMENTWISE | {"broadcast_in_dim"}:
             raise NotElementwiseError(f"its equations use `{name}`, which does not treat each neuron on its own")
         for a in (*equation.invars, *equation.outvars):

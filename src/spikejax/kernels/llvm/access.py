@@ -1,0 +1,97 @@
+"""A kernel as a program on blocks of neurons: what LLVM code is made from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import ClosedJaxpr, Primitive
+
+from spikejax.kernels.kernel import Access
+from spikejax.typing import Array
+
+load = Primitive("spikejax_load")
+"""`load(t, ref)`: the block of the array number `ref`, at step t where it has time."""
+
+store = Primitive("spikejax_store")
+"""`store(order, value, t, ref)`: writes it, after what gave `order`, and gives an `order` itself."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An array of the kernel, by its place among all of them."""
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        """Its number of axes."""
+        return len(self.shape)
+
+
+class TracedAccess(Access):
+    """Reads and writes as operations of a program, in the order in which they were asked for."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self._order = jnp.int32(0)
+
+    def loop(self, start: int, stop: int, body: Any, carry: Any) -> Any:
+        """`lax.fori_loop`; what orders the writes goes through it too."""
+
+        def in_order(i: Any, carry: Any) -> Any:
+            self._order, carry = carry
+            carry = body(i, carry)
+            return self._order, carry
+
+        self._order, carry = super().loop(start, stop, in_order, (self._order, carry))
+        return carry
+
+    def order(self) -> Array:
+        """What comes after all writes."""
+        return self._order
+
+    def _read(self, ref: Any, t: Any) -> Array:
+        return load.bind(*_step(t), ref=ref.number, dtype=ref.dtype, block=self.block)
+
+    def _write(self, ref: Any, t: Any, value: Array) -> None:
+        value = jnp.broadcast_to(value, (self.block,))
+        self._order = store.bind(self._order, value, *_step(t), ref=ref.number)
+
+
+def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> ClosedJaxpr:
+    """What a kernel does with one block.
+
+    Args:
+        on_refs: the kernel, from an `Access` and a reference to each array.
+        arrays: shapes and dtypes of the arrays.
+        block: number of neurons in a block.
+    """
+
+    refs = [Ref(number, a.shape, a.dtype) for number, a in enumerate(arrays)]
+
+    def program() -> Array:
+        access = TracedAccess(block)
+        on_refs(access, *refs)
+        return access.order()
+
+    with jax.disable_jit(False):
+        return jax.make_jaxpr(program)()
+
+
+def _step(t: Any) -> tuple[Array, ...]:
+    return () if t is None else (jnp.int32(t),)
+
+
+@load.def_abstract_eval
+def _(*_: Any, ref: int, dtype: Any, block: int) -> ShapedArray:
+    return ShapedArray((block,), dtype)
+
+
+@store.def_abstract_eval
+def _(order: ShapedArray, *_: Any, ref: int) -> ShapedArray:
+    return order

@@ -1,0 +1,282 @@
+"""A kernel's program as an LLVM function that takes a tile of neurons through it.
+
+A tile is as many neurons as fit into the first cache. The loops of the program, which are over time, are outside, the
+neurons of the tile inside, a vector of them at once: so memory is read and written in rows.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from llvmlite import ir
+
+from spikejax.kernels.elementwise import called
+from spikejax.kernels.llvm.functions import FUNCTIONS
+from spikejax.kernels.llvm.instructions import Instructions, NotLoweredError, Value, constant, lanes_of, type_of
+
+INDEX = ir.IntType(64)
+TILE_BYTES, FEWEST, MOST = 2**14, 128, 2048
+"""What a tile keeps from step to step should take no more than half of a first cache; its least and most neurons."""
+
+
+class Memory(NamedTuple):
+    """How an array of the kernel lies in memory.
+
+    Attributes:
+        dtype: of its elements.
+        row: from a step to the next, in elements.
+        streams: whether it is written past the caches.
+    """
+
+    dtype: Any
+    row: int
+    streams: bool
+
+
+Names = dict[Any, Value]
+"""Values of the program's variables."""
+
+
+class Tile:
+    """Writes the function `(pointers..., first neuron, number of neurons)`.
+
+    Args:
+        function: the function, empty.
+        program: what it is to do with a block.
+        arrays: what it reads and writes, behind the pointers.
+        lanes: neurons in a block, of which the number of neurons is a multiple.
+        size: most neurons in a tile.
+    """
+
+    def __init__(
+        self, function: ir.Function, program: ClosedJaxpr, arrays: list[Memory], lanes: int, size: int
+    ) -> None:
+        *self._pointers, self._first, self._count = function.args
+        self._entry = ir.IRBuilder(function.append_basic_block("entry"))
+        self._build = ir.IRBuilder(function.append_basic_block("start"))
+        self._write = Instructions(self._build)
+        self._arrays, self._lanes, self._size = arrays, lanes, size
+        self._kept: dict[Any, Value] = {}
+        self._run(program)
+        self._build.ret_void()
+        self._entry.branch(function.blocks[1])
+
+    def _run(self, program: ClosedJaxpr) -> None:
+        jaxpr = program.jaxpr
+        scalars: Names = dict(zip(jaxpr.constvars, map(_scalar_constant, program.consts), strict=True))
+        parts = list(_parts(jaxpr))
+        for number, part in enumerate(parts):
+            needed = {a for later in parts[number + 1 :] for e in later for a in e.invars if not isinstance(a, Literal)}
+            if part[0].primitive.name == "scan":
+                self._scan(part[0], scalars)
+                continue
+            with self._neurons() as v:
+                names = dict(scalars)
+                self._equations(part, names, v)
+                for a, value in names.items():
+                    if a in needed and a.aval.shape:
+                        self._put(self._room(a), v, value)
+            scalars.update((a, names[a]) for e in part for a in e.outvars if a in needed and not a.aval.shape)
+
+    def _scan(self, equation: JaxprEqn, scalars: Names) -> None:
+        """A loop over time, around one over the neurons of the tile."""
+        params, build = equation.params, self._build
+        body: ClosedJaxpr = params["jaxpr"]
+        counts = params["num_consts"], params["num_carry"]
+        if params["reverse"] or len(equation.invars) != sum(counts) or len(equation.outvars) != counts[1]:
+            raise NotLoweredError("has a `scan` over arrays")
+        consts, starts = equation.invars[: counts[0]], equation.invars[counts[0] :]
+        inner_consts, inner = body.jaxpr.invars[: counts[0]], body.jaxpr.invars[counts[0] :]
+        state, next_state = {}, {}
+        for a, start, out in zip(inner, starts, equation.outvars, strict=True):
+            if a.aval.shape:
+                self._kept[a] = self._kept[out] = self._alloca(a)
+            else:
+                state[a], next_state[a] = self._scalar_room(a), self._scalar_room(a)
+                build.store(self._value(start, scalars, None), state[a])
+        with self._neurons() as v:
+            for a, start in zip(inner, starts, strict=True):
+                if a.aval.shape:
+                    self._put(self._kept[a], v, self._value(start, scalars, v))
+        with self._repeat(ir.Constant(INDEX, params["length"]), 1):
+            with self._neurons() as v:
+                names = dict(scalars)
+                names.update(zip(body.jaxpr.constvars, map(_scalar_constant, body.consts), strict=True))
+                for a, outer in zip(inner_consts, consts, strict=True):
+                    names[a] = self._value(outer, scalars, v)
+                for a in inner:
+                    names[a] = self._get(a, v) if a.aval.shape else build.load(state[a], typ=type_of(a.aval.dtype, None))
+                self._equations(body.jaxpr.eqns, names, v)
+                for a, out in zip(inner, body.jaxpr.outvars, strict=True):
+                    value = self._read(out, names)
+                    self._put(self._kept[a], v, value) if a.aval.shape else build.store(value, next_state[a])
+            for a, room in next_state.items():
+                build.store(build.load(room, typ=type_of(a.aval.dtype, None)), state[a])
+        for a, out in zip(inner, equation.outvars, strict=True):
+            if not a.aval.shape:
+                scalars[out] = build.load(state[a], typ=type_of(a.aval.dtype, None))
+
+    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value) -> None:
+        for equation in equations:
+            args = [self._value(a, names, v) for a in equation.invars]
+            name, out = equation.primitive.name, equation.outvars[0]
+            inner = called(equation)
+            if inner is not None:
+                self._call(*inner, args, equation.outvars, names, v)
+            elif name == "spikejax_load":
+                names[out] = self._load(equation.params["ref"], v, args)
+            elif name == "spikejax_store":
+                self._store(equation.params["ref"], v, args[1], args[2:])
+                names[out] = args[0]
+            elif name == "broadcast_in_dim":
+                names[out] = self._write.splat(args[0], self._lanes) if equation.params["shape"] else args[0]
+            elif name in FUNCTIONS:
+                program = jax.make_jaxpr(lambda *a, e=equation: FUNCTIONS[e.primitive.name](*a, **e.params))(
+                    *(a.aval for a in equation.invars)
+                )
+                self._call(program.jaxpr, program.consts, args, equation.outvars, names, v)
+            else:
+                names[out] = self._elementwise(equation, args)
+
+    def _elementwise(self, equation: JaxprEqn, args: list[Value]) -> Value:
+        out = equation.outvars[0].aval
+        if out.shape:
+            args = [a if lanes_of(a) else self._write.splat(a, self._lanes) for a in args]
+        dtypes = [a.aval.dtype for a in equation.invars]
+        return self._write.emit(equation.primitive.name, args, dtypes, out.dtype, equation.params)
+
+    def _call(self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value) -> None:
+        inner = dict(zip(jaxpr.constvars, map(_scalar_constant, consts), strict=True))
+        inner.update(zip(jaxpr.invars, args, strict=True))
+        self._equations(jaxpr.eqns, inner, v)
+        for out, a in zip(outs, jaxpr.outvars, strict=True):
+            names[out] = self._read(a, inner)
+
+    def _value(self, a: Any, names: Names, v: Value | None) -> Value:
+        """A variable or literal; kept ones are read from the tile."""
+        if isinstance(a, Literal) or a in names:
+            return self._read(a, names)
+        return self._get(a, v)
+
+    def _read(self, a: Any, names: Names) -> Value:
+        return constant(a.val, a.aval.dtype, None) if isinstance(a, Literal) else names[a]
+
+    # Memory
+
+    def _load(self, number: int, v: Value, at: list[Value]) -> Value:
+        array = self._arrays[number]
+        element = _in_memory(array.dtype)
+        found = self._build.load(
+            self._address(number, v, at), align=_bytes(element), typ=ir.VectorType(element, self._lanes)
+        )
+        return self._from_memory(found, array.dtype)
+
+    def _store(self, number: int, v: Value, value: Value, at: list[Value]) -> None:
+        array = self._arrays[number]
+        element = _in_memory(array.dtype)
+        address = self._address(number, v, at)
+        if array.streams:
+            done = self._build.store(self._to_memory(value, array.dtype), address, align=_bytes(element) * self._lanes)
+            done.set_metadata("nontemporal", self._build.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        else:
+            self._build.store(self._to_memory(value, array.dtype), address, align=_bytes(element))
+
+    def _address(self, number: int, v: Value, at: list[Value]) -> Value:
+        build, array = self._build, self._arrays[number]
+        place = build.add(self._first, v)
+        if at:
+            place = build.add(build.mul(build.sext(at[0], INDEX), ir.Constant(INDEX, array.row)), place)
+        return build.gep(self._pointers[number], [place], source_etype=_in_memory(array.dtype))
+
+    def _from_memory(self, value: Value, dtype: Any) -> Value:
+        return self._build.trunc(value, type_of(dtype, self._lanes)) if dtype == np.bool_ else value
+
+    def _to_memory(self, value: Value, dtype: Any) -> Value:
+        kind = ir.VectorType(_in_memory(dtype), self._lanes)
+        return self._build.zext(value, kind) if dtype == np.bool_ else value
+
+    def _room(self, a: Any) -> Value:
+        """The tile's memory of a variable."""
+        if a not in self._kept:
+            self._kept[a] = self._alloca(a)
+        return self._kept[a]
+
+    def _alloca(self, a: Any) -> Value:
+        room = self._entry.alloca(ir.ArrayType(_in_memory(a.aval.dtype), self._size))
+        room.align = 64
+        room.type = ir.PointerType()
+        return room
+
+    def _scalar_room(self, a: Any) -> Value:
+        return self._entry.alloca(type_of(a.aval.dtype, None))
+
+    def _get(self, a: Any, v: Value) -> Value:
+        element = _in_memory(a.aval.dtype)
+        address = self._build.gep(self._kept[a], [v], source_etype=element)
+        found = self._build.load(address, align=_bytes(element), typ=ir.VectorType(element, self._lanes))
+        return self._from_memory(found, a.aval.dtype)
+
+    def _put(self, room: Value, v: Value, value: Value) -> None:
+        dtype = np.bool_ if value.type.element == ir.IntType(1) else None
+        value = self._to_memory(value, dtype) if dtype else value
+        element = value.type.element
+        self._build.store(value, self._build.gep(room, [v], source_etype=element), align=_bytes(element))
+
+    # Loops
+
+    def _neurons(self) -> Any:
+        """A loop over the vectors of the tile; gives where a vector begins."""
+        return self._repeat(self._count, self._lanes)
+
+    @contextmanager
+    def _repeat(self, stop: Value, step: int) -> Iterator[Value]:
+        build = self._build
+        before, function = build.block, build.function
+        test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
+        build.branch(test)
+        build.position_at_end(test)
+        i = build.phi(INDEX)
+        i.add_incoming(ir.Constant(INDEX, 0), before)
+        build.cbranch(build.icmp_signed("<", i, stop), body, after)
+        build.position_at_end(body)
+        yield i
+        i.add_incoming(build.add(i, ir.Constant(INDEX, step)), build.block)
+        build.branch(test)
+        build.position_at_end(after)
+
+
+def tile_of(program: ClosedJaxpr) -> int:
+    """Most neurons in a tile."""
+    kept = sum(len(e.invars) for e in program.jaxpr.eqns if e.primitive.name == "scan") or 1
+    return min(MOST, max(FEWEST, 2 ** ((TILE_BYTES // (4 * kept)).bit_length() - 1)))
+
+
+def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
+    """The program in parts: each loop, and what lies between."""
+    part: list[JaxprEqn] = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield from ([part] if part else [])
+            yield [equation]
+            part = []
+        else:
+            part.append(equation)
+    yield from ([part] if part else [])
+
+
+def _scalar_constant(value: Any) -> ir.Constant:
+    if np.shape(value):
+        raise NotLoweredError(f"has a constant of shape {np.shape(value)}")
+    return constant(np.asarray(value)[()], np.asarray(value).dtype, None)
+
+
+def _in_memory(dtype: Any) -> ir.Type:
+    """Of an element; a truth value is a byte there."""
+    return ir.IntType(8) if dtype == np.bool_ else type_of(dtype, None)
+
+
+def _bytes(element: ir.Type) -> int:
+    return {ir.FloatType: 4, ir.DoubleType: 8}.get(type(element)) or element.width // 8
