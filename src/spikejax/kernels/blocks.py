@@ -1,6 +1,7 @@
 """A cell over time, taken apart for a kernel that works on blocks of neurons."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -63,8 +64,8 @@ class Blocks(NamedTuple):
         emit_back: `(drives, (params, h), (g_state, g_s))`, likewise.
         needs_input: whether `charge_back` reads x.
         s: shape and dtype of the output of one step.
-        drives: from the tables to the drives of all steps.
-        shared: the shared variables after each charge `[T, *]`, and after the last step.
+        drives: from the tables and the first shared variables to the drives of all steps.
+        shared: likewise, to the shared variables after each charge `[T, *]`, and after the last step.
     """
 
     layout: Layout
@@ -74,8 +75,8 @@ class Blocks(NamedTuple):
     emit_back: Callable[..., Any]
     needs_input: bool
     s: jax.ShapeDtypeStruct
-    drives: Callable[[list[Array]], Drives]
-    shared: tuple[list[Array], list[Array]]
+    drives: Callable[[list[Array], list[Array]], Drives]
+    shared: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]]
 
 
 def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
@@ -84,9 +85,28 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     Raises:
         NotElementwiseError: an equation does more than treat each neuron on its own.
     """
+    leaves, structure = jax.tree.flatten((cell, state, xs))
+    found = _taken_apart(structure, tuple((a.shape, a.dtype) for a in leaves), jax.config.read("jax_enable_x64"))
+    if isinstance(found, NotElementwiseError):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=256)
+def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks | NotElementwiseError:
+    """`blocks_of`, which needs shapes and dtypes alone; whether numbers may be `wide` changes what is traced."""
+    try:
+        return _take_apart(*structure.unflatten([jax.ShapeDtypeStruct(*array) for array in arrays]))
+    except NotElementwiseError as error:
+        return error
+
+
+def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     x = jax.eval_shape(lambda xs: input_at(xs, 0), xs)
     layout, steps = Layout(cell, state, x.shape), steps_of(xs)
-    (params, tables), (own, shared) = layout.of_cell(cell), layout.of_state(state)
+    (params, tables), (own, shared) = jax.eval_shape(
+        lambda cell, state: (layout.of_cell(cell), layout.of_state(state)), cell, state
+    )
     of_charge, of_emit = jax.eval_shape(lambda *trees: trees, (params, own, x), (params, own))
 
     def charge(known: Any, varying: Any) -> tuple[Floats, list[Array]]:
@@ -102,13 +122,19 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     charge_before, charge_rest = _split(charge, (tables, shared), of_charge)
     emit_before, emit_rest = _split(after, (tables, shared), of_emit)
 
-    def advance(shared: list[Array], _: None) -> Any:
-        charged = charge((tables, shared), _zeros(of_charge))[1]
-        return after((tables, charged), _zeros(of_emit))[1], (shared, charged)
+    def over_time(tables: list[Array], shared: list[Array]) -> Any:
+        """The shared variables: after the last step, before each step and after each charge."""
 
-    last, (before, charged) = lax.scan(advance, shared, None, length=steps)
+        def advance(shared: list[Array], _: None) -> Any:
+            charged = charge((tables, shared), _zeros(of_charge))[1]
+            return after((tables, charged), _zeros(of_emit))[1], (shared, charged)
 
-    def drives(tables: list[Array]) -> Drives:
+        last, (before, charged) = lax.scan(advance, shared, None, length=steps)
+        return last, before, charged
+
+    def drives(tables: list[Array], shared: list[Array]) -> Drives:
+        _, before, charged = over_time(tables, shared)
+
         def at_all_steps(function: Callable[[Any], list[Array]], shared: list[Array]) -> list[Array]:
             def at_step(_: Array, shared: list[Array]) -> list[Array]:
                 return [jnp.broadcast_to(a, x.shape) for a in function((tables, shared))]
@@ -117,7 +143,7 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
 
         return Drives(at_all_steps(charge_before, before), at_all_steps(emit_before, charged))
 
-    driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), jax.eval_shape(drives, tables))
+    driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), jax.eval_shape(drives, tables, shared))
     own_out, s = jax.eval_shape(emit_rest, driven.emit, of_emit)
     charge_back, emit_back = _back(charge_rest), _back(emit_rest)
     to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))
@@ -130,7 +156,7 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
         needs_input=reads(charge_back, *to_charge_back)[len(jax.tree.leaves((driven.charge, of_charge))) - 1],
         s=s,
         drives=drives,
-        shared=(charged, last),
+        shared=lambda tables, shared: over_time(tables, shared)[::-2],
     )
 
 

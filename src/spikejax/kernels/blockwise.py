@@ -35,13 +35,13 @@ class Blockwise:
         self, cell: ChargeFireReset, state: State, xs: Sequence, keep: str = ""
     ) -> tuple[State, Array, State, list[Array]]:
         blocks, steps = blocks_of(cell, state, xs), steps_of(xs)
-        (params, tables), (own, _) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
-        charged, last_shared = blocks.shared
+        (params, tables), (own, shared) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
+        charged, last_shared = blocks.shared(tables, shared)
         kept = {"h": lambda a: a.dtype, "packed": lambda _: jnp.bfloat16}.get(keep)
         hs = [jax.ShapeDtypeStruct((steps, *a.shape), kept(a)) for a in own] if kept else []
         eighth = jax.ShapeDtypeStruct((-(-steps // 8), *blocks.s.shape), jnp.uint8)
         ys = jax.ShapeDtypeStruct((steps, *blocks.s.shape), blocks.s.dtype)
-        ins = params, own, Input.of(xs), blocks.drives(tables)
+        ins = params, own, Input.of(xs), blocks.drives(tables, shared)
         outs = own, ys, hs, [eighth] if keep == "packed" else []
         last, ys, hs, bits = self._call(forward_kernel, blocks, xs, ins, outs)
         join = blocks.layout.state
@@ -56,8 +56,8 @@ class Blockwise:
         blocks = blocks_of(cell, state, xs)
         own_of = blocks.layout.of_state
         (params, tables), pull_cell = jax.vjp(blocks.layout.of_cell, cell)
-        drives, pull_drives = jax.vjp(blocks.drives, tables)
         own, shared = own_of(state)
+        drives, pull_drives = jax.vjp(lambda tables: blocks.drives(tables, shared), tables)
         of_last = own_of(with_floats(state, cotangents.last))[0]
         own_hs = [] if hs is None else own_of(hs)[0]
         of_hs = own_of(with_floats(state, cotangents.hs))[0] if cotangents.hs else None

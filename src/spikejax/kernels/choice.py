@@ -39,6 +39,7 @@ def which(cell: Cell, shape: Shape, *, platform: str | None = None) -> Choice:
     if reason or not isinstance(cell, ChargeFireReset):
         return Choice(None, f"{reason}, so it runs step by step")
     platform = platform or jax.default_backend()
+    if platform == "cpu": return Choice("llvm","")
     if platform != "gpu":
         return Choice("xla", f"on {platform} XLA compiles the loop")
     try:

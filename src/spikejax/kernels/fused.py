@@ -149,16 +149,12 @@ def check_option(name: str, value: Any, known: tuple[Any, ...]) -> None:
 def _check_elementwise(cell: ChargeFireReset, state: State, xs: Sequence) -> None:
     """Raises ValueError where the associative backward pass would be wrong."""
     try:
-        jax.eval_shape(lambda *problem: _discard(blocks_of(*problem)), cell, state, xs)
+        blocks_of(cell, state, xs)
     except NotElementwiseError as error:
         raise ValueError(
             f"`backward` 'associative' treats each neuron on its own, and {type(cell).__name__} does not: {error}; "
             f"use backward='scan'"
         ) from error
-
-
-def _discard(_: Any) -> None:
-    """Nothing: what was computed was to raise or not."""
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

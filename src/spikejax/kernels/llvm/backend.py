@@ -1,16 +1,71 @@
-"""temporary"""
-import jax, jax.numpy as jnp
+"""The CPU back end: the kernels as machine code, made by LLVM from the equations of the cell."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from spikejax.cells import ChargeFireReset
+from spikejax.kernels import xla
 from spikejax.kernels.blockwise import Blockwise
+from spikejax.kernels.blocks import Blocks
 from spikejax.kernels.llvm.access import program_of
-from spikejax.kernels.llvm.compiler import target_of, LANES
+from spikejax.kernels.llvm.compiler import LANES, target_of
+from spikejax.kernels.llvm.instructions import NotLoweredError
+from spikejax.kernels.llvm.stand_in import either
+from spikejax.kernels.packed import Packed
+from spikejax.kernels.template import Cotangents, Floats
+from spikejax.typing import Array, Sequence, State
+
+
 class LLVM(Blockwise):
-    def _launch(self, on_refs, name, given, wanted):
-        import time
-        t0=time.perf_counter()
-        size=given[0].shape[-1]
-        arrays=[jax.ShapeDtypeStruct(a.shape,a.dtype) for a in [*given,*wanted]]
-        programs = {n: program_of(on_refs, arrays, n) for n in (LANES, 1) if (n==1 and size%LANES) or (n>1 and size>=n)}
-        t1=time.perf_counter()
+    """The back end; XLA's loops stand in for it where a kernel cannot be."""
+
+    def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
+        """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
+        return either(super().infer, xla.infer, cell, state, xs)
+
+    def forward(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, State]:
+        """The last state, the outputs and the charged states h `[T, N, *]`."""
+        return either(super().forward, xla.forward, cell, state, xs)
+
+    def packed(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
+        """The last state, the outputs, and what `pack` makes of a run, written by the kernel itself."""
+        return either(super().packed, xla.packed, cell, state, xs)
+
+    def backward(
+        self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
+    ) -> tuple[Floats, Floats, Floats]:
+        """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
+        return either(super().backward, xla.backward, cell, state, xs, hs, cotangents)
+
+    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
+        size = given[0].shape[-1]
+        arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*given, *wanted)]
+        lanes = [n for n, some in ((LANES, size >= LANES), (1, size % LANES)) if some]
+        programs = {n: program_of(on_refs, arrays, n) for n in lanes}
         target = target_of(name, programs, arrays, len(given))
-        print("trace",t1-t0,"compile",time.perf_counter()-t1)
-        return jax.ffi.ffi_call(target, [jax.ShapeDtypeStruct(a.shape,a.dtype) for a in wanted])(*given)
+        outs = arrays[len(given) :]
+
+        @custom_vmap
+        def call(*given: Array) -> list[Array]:
+            return jax.ffi.ffi_call(target, outs)(*given)
+
+        @call.def_vmap
+        def over_batch(count: int, batched: list[bool], *given: Array) -> tuple[list[Array], list[bool]]:
+            """More neurons in a row."""
+            rows = [_in_row(a if yes else jnp.broadcast_to(a, (count, *a.shape))) for a, yes in zip(given, batched)]
+            longer = [jax.ShapeDtypeStruct((*a.shape[:-1], count * size), a.dtype) for a in wanted]
+            found = self._launch(on_refs, name, rows, longer)
+            split = [a.reshape(*a.shape[:-1], count, size) for a in found]
+            return [jnp.moveaxis(a, -2, 0) for a in split], [True] * len(found)
+
+        return call(*given)
+
+
+def _in_row(many: Array) -> Array:
+    """`[T, B M]` from `[B, T, M]`, and `[B M]` from `[B, M]`."""
+    rows = jnp.moveaxis(many, 0, -2)
+    return rows.reshape(*rows.shape[:-2], -1)
