@@ -74,9 +74,9 @@ def cosh(x: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    """(1 - u) / (1 + u), u = e^(-2 |x|), with the sign of x."""
-    u_less_1 = _expm1(-2 * abs(x))
-    return with_sign_of(x, -u_less_1 / (2 + u_less_1))
+    """u / (2 + u), u = e^(2 |x|) - 1, with the sign of x."""
+    u = _expm1(jnp.minimum(2 * abs(x), 40))
+    return with_sign_of(x, u / (2 + u))
 
 
 def log(x: Array) -> Array:
@@ -99,7 +99,7 @@ def power(x: Array, y: Array) -> Array:
     rest = (times - y_high) * high + times * low
     product, rest = lax.clamp(-127.2, y_high * high, 130.0), lax.clamp(-0.25, rest, 0.25)
     k, n = nearest(jnp.minimum(product + rest, 127))
-    normal = (a >= TINY) & (a < INF)
+    normal = (a >= TINY) & (a < INF) | (y != y)
     size = jnp.where(normal, exp_of(((product - k) + rest) * sum(LN2), n), jnp.where(y < 0, 1 / a, a))
     whole, half = jnp.floor(y) == y, 0.5 * y
     odd = whole & (jnp.floor(half) != half)
@@ -131,9 +131,10 @@ def cos(x: Array) -> Array:
 def tan(x: Array) -> Array:
     """sin x / cos x; beyond 1e4 less and less exact."""
     r, quarters = quarter_turns(x)
-    odd = quarters & 1 != 0
-    s, c = sin_cos(r)
-    return negate_where(jnp.where(odd, c, s) / jnp.where(odd, s, c), quarters << 31)
+    z = r * r
+    t = polynomial(z, 0.333331555, 0.133388326, 0.0534086451, 0.0244393013, 0.00310543925, 0.00939390901)
+    t = r + r * z * t
+    return jnp.where(quarters & 1 != 0, -1 / t, t)
 
 
 def atan(x: Array) -> Array:
@@ -162,17 +163,17 @@ def erf(x: Array) -> Array:
 
 
 def erfc(x: Array) -> Array:
-    """1 - erf x; for x = a ≥ 0, e^(-a²) G(t) / (1 + 2a), t = (a - 2) / (a + 2).
+    """1 - erf x; for x = a ≥ 0, e^(-a²) G(t) / (1 + 2a), t = a / (a + 2).
 
     Source: Shepherd and Laframboise, "Chebyshev Approximation of (1 + 2x) exp(x²) erfc x", 1981, the form.
     """
     a = jnp.minimum(abs(x), 10.1)
     high = high_part(a)
     r, n = without_ln2(-high * high, (high - a) * (high + a))
-    t = (a - 2) / (a + 2)
-    g = (1.27697837, -0.0927638933, -0.166030765, 0.164054051, -0.0542102307)
-    g = polynomial(t, *g, -0.00805577915, 0.00865191408, 0.00131515681, -0.0012532376, -0.000413468573)
-    tail = exp_of(r, n) * g / (1 + 2 * a)
+    t = a / (a + 2)
+    g = (1.0, 1.74324167, -3.28376293, 1.67026794, 0.54640311)
+    g = polynomial(t, *g, -0.453388453, -0.0663621575, -0.442718744, 0.62406677, -0.209469587)
+    tail = (g + g * reduced_expm1(r)) / (1 + 2 * a) * two_to(n)
     return jnp.where(x < 0, 2 - tail, tail)
 
 
@@ -188,7 +189,7 @@ def remainder(x: Array, y: Array) -> Array:
     high = high_part(b)
     rest = (a - whole * high) - whole * (b - high)
     rest = jnp.where(rest < 0, rest + b, rest)  # the quotient was rounded up to an integer
-    return jnp.where(a < b, x, with_sign_of(x, rest))
+    return jnp.where(a < b, x, with_sign_of(x, lax.clamp(0.0, rest, b)))
 
 
 def _expm1(x: Array) -> Array:
