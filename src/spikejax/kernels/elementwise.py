@@ -7,6 +7,7 @@ runs on a block of any shape.
 
 from collections.abc import Callable, Iterable
 from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -46,8 +47,10 @@ def round_off(a: Array, rounding_method: lax.RoundingMethod) -> Array:
 
 
 def integer_power(a: Array, y: int) -> Array:
-    """`lax.integer_pow` as products."""
-    product = reduce(jnp.multiply, [a] * abs(y)) if y else jnp.ones_like(a)
+    """`lax.integer_pow` as products of a, a², a⁴ and so on."""
+    squares = accumulate(range(abs(y).bit_length() - 1), lambda square, _: square * square, initial=a)
+    factors = [square for i, square in enumerate(squares) if abs(y) >> i & 1]
+    product = reduce(jnp.multiply, factors) if factors else jnp.ones_like(a)
     return product if y >= 0 else 1 / product
 
 
