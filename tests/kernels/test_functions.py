@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spikejax.kernels.functions import FUNCTIONS
+from spikejax.kernels.llvm.functions import FUNCTIONS
 
 COUNT = 20_000
 TINY, MOST = np.float64(2.0**-126), np.float64(np.finfo(np.float32).max)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.elementwise import NotElementwiseError, on_blocks, reads, split
+from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, reads, split
 from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
 from spikejax.typing import Array, Sequence, Shape, State
 
@@ -69,10 +69,10 @@ class Blocks(NamedTuple):
     """
 
     layout: Layout
-    charge: Callable[..., Any]
-    emit: Callable[..., Any]
-    charge_back: Callable[..., Any]
-    emit_back: Callable[..., Any]
+    charge: OnBlocks
+    emit: OnBlocks
+    charge_back: OnBlocks
+    emit_back: OnBlocks
     needs_input: bool
     s: jax.ShapeDtypeStruct
     drives: Callable[[list[Array], list[Array]], Drives]
@@ -149,10 +149,10 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))
     return Blocks(
         layout=layout,
-        charge=on_blocks(charge_rest, x.shape, driven.charge, of_charge),
-        emit=on_blocks(emit_rest, x.shape, driven.emit, of_emit),
-        charge_back=on_blocks(charge_back, x.shape, *to_charge_back),
-        emit_back=on_blocks(emit_back, x.shape, *to_emit_back),
+        charge=OnBlocks(charge_rest, x.shape, driven.charge, of_charge),
+        emit=OnBlocks(emit_rest, x.shape, driven.emit, of_emit),
+        charge_back=OnBlocks(charge_back, x.shape, *to_charge_back),
+        emit_back=OnBlocks(emit_back, x.shape, *to_emit_back),
         needs_input=reads(charge_back, *to_charge_back)[len(jax.tree.leaves((driven.charge, of_charge))) - 1],
         s=s,
         drives=drives,

@@ -3,17 +3,22 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import pallas, xla
 from spikejax.kernels.blocks import blocks_of
-from spikejax.kernels.llvm.backend import LLVM
 from spikejax.kernels.elementwise import NotElementwiseError
+from spikejax.kernels.llvm import CPU
 from spikejax.kernels.template import why_not_fused
-from spikejax.typing import Cell, Shape
+from spikejax.typing import Cell, Sequence, Shape, State
 
-BACKENDS = {"xla": xla, "triton": pallas.TRITON, "mosaic": pallas.MOSAIC, "interpret": pallas.INTERPRET, "llvm": LLVM()}
+BACKENDS = {
+    "llvm": CPU,
+    "xla": xla,
+    "triton": pallas.TRITON,
+    "mosaic": pallas.MOSAIC,
+    "interpret": pallas.INTERPRET,
+}
 """By name. "interpret" runs the GPU kernel on a CPU, slowly: for tests."""
 
 
@@ -29,7 +34,7 @@ def which(cell: Cell, shape: Shape, *, platform: str | None = None) -> Choice:
 
     Args:
         cell: the cell.
-        shape: of the input of one step, `[N, *]`.
+        shape: of the input of one step, `[N, *]`, in float32.
         platform: "cpu", "gpu" or "tpu"; None takes where JAX computes by default.
 
     Raises:
@@ -38,16 +43,22 @@ def which(cell: Cell, shape: Shape, *, platform: str | None = None) -> Choice:
     reason = why_not_fused(cell)
     if reason or not isinstance(cell, ChargeFireReset):
         return Choice(None, f"{reason}, so it runs step by step")
+    state = jax.eval_shape(lambda key: cell.init_state(shape, key=key), jax.random.key(0))
+    return choose(cell, state, jax.ShapeDtypeStruct((1, *shape), jax.numpy.float32), platform)
+
+
+def choose(cell: ChargeFireReset, state: State, xs: Sequence, platform: str | None = None) -> Choice:
+    """`which` for this state and input, of which only shapes and dtypes count."""
     platform = platform or jax.default_backend()
-    if platform == "cpu": return Choice("llvm","")
-    if platform != "gpu":
+    if platform not in ("cpu", "gpu"):
         return Choice("xla", f"on {platform} XLA compiles the loop")
     try:
-        jax.eval_shape(lambda cell, key: _take_apart(cell, shape, key), cell, jax.random.key(0))
+        blocks = blocks_of(cell, state, xs)
     except NotElementwiseError as error:
-        return Choice("xla", f"no GPU kernel, because {error}")
-    return Choice("triton", "its equations are elementwise, so one GPU kernel holds the whole loop")
-
-
-def _take_apart(cell: ChargeFireReset, shape: Shape, key: jax.Array) -> None:
-    blocks_of(cell, cell.init_state(shape, key=key), jnp.zeros((1, *shape)))
+        return Choice("xla", f"no {platform.upper()} kernel, because {error}")
+    if platform == "gpu":
+        return Choice("triton", "its equations are elementwise, so one GPU kernel holds the whole loop")
+    lacking = CPU.lacks(blocks)
+    if lacking:
+        return Choice("xla", f"no CPU kernel, because its equations use {lacking}, which the kernel lacks")
+    return Choice("llvm", "its equations are elementwise, so LLVM compiles one CPU kernel of the whole loop")

@@ -5,7 +5,7 @@ computed for all steps before the kernel starts, as drives. What is left must tr
 runs on a block of any shape.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import accumulate
 from typing import Any
@@ -110,8 +110,11 @@ def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tupl
     return before, rest
 
 
-def on_blocks(function: Callable[..., Any], shape: Shape, *args: Any) -> Callable[..., Any]:
-    """`function`, of arrays of `shape`, as a function of blocks of any one shape, among scalars.
+class OnBlocks:
+    """A function of arrays of one shape as a function of blocks of any one shape, among scalars.
+
+    Attributes:
+        program: the function, as traced.
 
     Args:
         function: from trees of arrays to a tree of arrays, elementwise.
@@ -121,17 +124,25 @@ def on_blocks(function: Callable[..., Any], shape: Shape, *args: Any) -> Callabl
     Raises:
         NotElementwiseError: it is not elementwise.
     """
-    closed, out = jax.make_jaxpr(function, return_shape=True)(*args)
-    structure = jax.tree.structure(out)
-    _check(closed.jaxpr, shape)
 
-    def on_block(*args: Any) -> Any:
+    def __init__(self, function: Callable[..., Any], shape: Shape, *args: Any) -> None:
+        self.program, out = jax.make_jaxpr(function, return_shape=True)(*args)
+        self._structure = jax.tree.structure(out)
+        _check(self.program.jaxpr, shape)
+
+    def __call__(self, *args: Any) -> Any:
+        """What `function` gives, in the shape of the blocks among `args`."""
         leaves = jax.tree.leaves(args)
         block = max((jnp.shape(a) for a in leaves), key=len)
-        outs = _evaluate(closed.jaxpr, closed.consts, leaves, block)
-        return structure.unflatten([jnp.broadcast_to(a, block) for a in outs])
+        outs = _evaluate(self.program.jaxpr, self.program.consts, leaves, block)
+        return self._structure.unflatten([jnp.broadcast_to(a, block) for a in outs])
 
-    return on_block
+
+def operations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    """The equations of a program, and of the programs that it calls."""
+    for equation in jaxpr.eqns:
+        inner = called(equation)
+        yield from [equation] if inner is None else operations(inner[0])
 
 
 def reads(function: Callable[..., Any], *args: Any) -> list[bool]:
@@ -196,12 +207,9 @@ def called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:
 
 def _check(jaxpr: Jaxpr, shape: Shape) -> None:
     """Raises NotElementwiseError unless the program can run on blocks."""
-    for equation in jaxpr.eqns:
+    for equation in operations(jaxpr):
         name = equation.primitive.name
-        inner = called(equation)
-        if inner is not None:
-            _check(inner[0], shape)
-        elif name not in ELEMENTWISE | {"broadcast_in_dim"}:
+        if name not in ELEMENTWISE | {"broadcast_in_dim"}:
             raise NotElementwiseError(f"its equations use `{name}`, which does not treat each neuron on its own")
         for a in (*equation.invars, *equation.outvars):
             own = a.aval.shape  # pyright: ignore[reportAttributeAccessIssue]

@@ -12,7 +12,7 @@ from jax.custom_derivatives import SymbolicZero
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import adjoint
 from spikejax.kernels.blocks import blocks_of
-from spikejax.kernels.choice import BACKENDS, which
+from spikejax.kernels.choice import BACKENDS, choose
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
 from spikejax.kernels.packed import known_run, pack
@@ -133,7 +133,7 @@ def fused(
         )
     if backward == "associative":
         _check_elementwise(cell, state, xs)
-    backend = backend or which(cell, y.shape).backend or "xla"
+    backend = backend or choose(cell, state, xs).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
     how = How(structure, keep, backend, residuals, backward)
     last, ys, hs = _fused(how, leaves)

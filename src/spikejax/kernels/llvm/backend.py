@@ -1,6 +1,5 @@
 """The CPU back end: the kernels as machine code, made by LLVM from the equations of the cell."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,9 +10,11 @@ from spikejax.cells import ChargeFireReset
 from spikejax.kernels import xla
 from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.blocks import Blocks
+from spikejax.kernels.elementwise import REWRITES, operations
 from spikejax.kernels.llvm.access import program_of
 from spikejax.kernels.llvm.compiler import LANES, target_of
-from spikejax.kernels.llvm.instructions import NotLoweredError
+from spikejax.kernels.llvm.functions import FUNCTIONS
+from spikejax.kernels.llvm.instructions import why_not
 from spikejax.kernels.llvm.stand_in import either
 from spikejax.kernels.packed import Packed
 from spikejax.kernels.template import Cotangents, Floats
@@ -22,6 +23,18 @@ from spikejax.typing import Array, Sequence, State
 
 class LLVM(Blockwise):
     """The back end; XLA's loops stand in for it where a kernel cannot be."""
+
+    def lacks(self, blocks: Blocks) -> str | None:
+        """The first operation in the equations of a cell that it has no instructions for, or None."""
+        for part in (blocks.charge, blocks.emit, blocks.charge_back, blocks.emit_back):
+            for equation in operations(part.program.jaxpr):
+                name, dtypes = equation.primitive.name, [a.aval.dtype for a in equation.invars]
+                is_function = name in FUNCTIONS and equation.outvars[0].aval.dtype == jnp.float32
+                if not is_function and name not in REWRITES and name != "broadcast_in_dim":
+                    lacking = why_not(name, dtypes)
+                    if lacking:
+                        return lacking
+        return None
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
         """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""

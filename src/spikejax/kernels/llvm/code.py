@@ -4,8 +4,9 @@ A tile is as many neurons as fit into the first cache. The loops of the program,
 neurons of the tile inside, a vector of them at once: so memory is read and written in rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from llvmlite import ir
 
 from spikejax.kernels.elementwise import called
 from spikejax.kernels.llvm.functions import FUNCTIONS
-from spikejax.kernels.llvm.instructions import Instructions, NotLoweredError, Value, constant, lanes_of, type_of
+from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
 
 INDEX = ir.IntType(64)
 TILE_BYTES, FEWEST, MOST = 2**14, 128, 2048
@@ -57,7 +58,6 @@ class Tile:
         *self._pointers, self._first, self._count = function.args
         self._entry = ir.IRBuilder(function.append_basic_block("entry"))
         self._build = ir.IRBuilder(function.append_basic_block("start"))
-        self._write = Instructions(self._build)
         self._arrays, self._lanes, self._size = arrays, lanes, size
         self._kept: dict[Any, Value] = {}
         self._run(program)
@@ -69,25 +69,24 @@ class Tile:
         scalars: Names = dict(zip(jaxpr.constvars, map(_scalar_constant, program.consts), strict=True))
         parts = list(_parts(jaxpr))
         for number, part in enumerate(parts):
-            needed = {a for later in parts[number + 1 :] for e in later for a in e.invars if not isinstance(a, Literal)}
             if part[0].primitive.name == "scan":
                 self._scan(part[0], scalars)
                 continue
+            needed = {a for later in parts[number + 1 :] for e in later for a in _variables(e.invars)}
+            self._equations([e for e in part if _is_scalar(e)], scalars, None)
             with self._neurons() as v:
                 names = dict(scalars)
-                self._equations(part, names, v)
-                for a, value in names.items():
-                    if a in needed and a.aval.shape:
-                        self._put(self._room(a), v, value)
-            scalars.update((a, names[a]) for e in part for a in e.outvars if a in needed and not a.aval.shape)
+                self._equations([e for e in part if not _is_scalar(e)], names, v)
+                for a in needed & set(names) - set(scalars):
+                    if a.aval.shape:
+                        self._put(self._room(a), v, names[a])
+            scalars.update((a, names[a]) for a in needed & set(names) if not a.aval.shape)  # the order of writes
 
     def _scan(self, equation: JaxprEqn, scalars: Names) -> None:
         """A loop over time, around one over the neurons of the tile."""
         params, build = equation.params, self._build
         body: ClosedJaxpr = params["jaxpr"]
         counts = params["num_consts"], params["num_carry"]
-        if params["reverse"] or len(equation.invars) != sum(counts) or len(equation.outvars) != counts[1]:
-            raise NotLoweredError("has a `scan` over arrays")
         consts, starts = equation.invars[: counts[0]], equation.invars[counts[0] :]
         inner_consts, inner = body.jaxpr.invars[: counts[0]], body.jaxpr.invars[counts[0] :]
         state, next_state = {}, {}
@@ -108,7 +107,9 @@ class Tile:
                 for a, outer in zip(inner_consts, consts, strict=True):
                     names[a] = self._value(outer, scalars, v)
                 for a in inner:
-                    names[a] = self._get(a, v) if a.aval.shape else build.load(state[a], typ=type_of(a.aval.dtype, None))
+                    names[a] = (
+                        self._get(a, v) if a.aval.shape else build.load(state[a], typ=type_of(a.aval.dtype, None))
+                    )
                 self._equations(body.jaxpr.eqns, names, v)
                 for a, out in zip(inner, body.jaxpr.outvars, strict=True):
                     value = self._read(out, names)
@@ -119,7 +120,7 @@ class Tile:
             if not a.aval.shape:
                 scalars[out] = build.load(state[a], typ=type_of(a.aval.dtype, None))
 
-    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value) -> None:
+    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None) -> None:
         for equation in equations:
             args = [self._value(a, names, v) for a in equation.invars]
             name, out = equation.primitive.name, equation.outvars[0]
@@ -132,11 +133,9 @@ class Tile:
                 self._store(equation.params["ref"], v, args[1], args[2:])
                 names[out] = args[0]
             elif name == "broadcast_in_dim":
-                names[out] = self._write.splat(args[0], self._lanes) if equation.params["shape"] else args[0]
-            elif name in FUNCTIONS:
-                program = jax.make_jaxpr(lambda *a, e=equation: FUNCTIONS[e.primitive.name](*a, **e.params))(
-                    *(a.aval for a in equation.invars)
-                )
+                names[out] = splat(self._build, args[0], self._lanes) if equation.params["shape"] else args[0]
+            elif name in FUNCTIONS and out.aval.dtype == np.float32:
+                program = _in_plain_operations(equation)
                 self._call(program.jaxpr, program.consts, args, equation.outvars, names, v)
             else:
                 names[out] = self._elementwise(equation, args)
@@ -144,11 +143,11 @@ class Tile:
     def _elementwise(self, equation: JaxprEqn, args: list[Value]) -> Value:
         out = equation.outvars[0].aval
         if out.shape:
-            args = [a if lanes_of(a) else self._write.splat(a, self._lanes) for a in args]
+            args = [a if lanes_of(a) else splat(self._build, a, self._lanes) for a in args]
         dtypes = [a.aval.dtype for a in equation.invars]
-        return self._write.emit(equation.primitive.name, args, dtypes, out.dtype, equation.params)
+        return emit(self._build, equation.primitive.name, args, dtypes, out.dtype, equation.params)
 
-    def _call(self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value) -> None:
+    def _call(self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value | None) -> None:
         inner = dict(zip(jaxpr.constvars, map(_scalar_constant, consts), strict=True))
         inner.update(zip(jaxpr.invars, args, strict=True))
         self._equations(jaxpr.eqns, inner, v)
@@ -248,6 +247,12 @@ class Tile:
         build.position_at_end(after)
 
 
+def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:
+    """An elementary function as a program."""
+    function = partial(FUNCTIONS[equation.primitive.name], **equation.params)
+    return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) for a in equation.invars))
+
+
 def tile_of(program: ClosedJaxpr) -> int:
     """Most neurons in a tile."""
     kept = sum(len(e.invars) for e in program.jaxpr.eqns if e.primitive.name == "scan") or 1
@@ -267,9 +272,16 @@ def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
     yield from ([part] if part else [])
 
 
+def _is_scalar(equation: JaxprEqn) -> bool:
+    """Whether it has to do with no neuron."""
+    return not any(a.aval.shape for a in (*equation.invars, *equation.outvars))
+
+
+def _variables(atoms: Iterable[Any]) -> list[Any]:
+    return [a for a in atoms if not isinstance(a, Literal)]
+
+
 def _scalar_constant(value: Any) -> ir.Constant:
-    if np.shape(value):
-        raise NotLoweredError(f"has a constant of shape {np.shape(value)}")
     return constant(np.asarray(value)[()], np.asarray(value).dtype, None)
 
 

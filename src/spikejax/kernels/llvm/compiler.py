@@ -71,9 +71,7 @@ def _text(programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int) -> st
     return str(module)
 
 
-def _write_tile(
-    module: ir.Module, programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int, tile: int
-) -> None:
+def _write_tile(module: ir.Module, programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int, tile: int) -> None:
     """The function that takes the tile of a number through the kernel."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, INDEX]), "tile")
     (addresses, number), build = function.args, ir.IRBuilder(function.append_basic_block("entry"))
@@ -110,7 +108,9 @@ def _write_tile(
 def _streams(array: Any) -> bool:
     """Whether it is written past the caches: the rows of such an array begin where vectors do."""
     size, whole = np.dtype(array.dtype).itemsize, LANES
-    return array.ndim == 2 and array.size * size >= STREAMED and array.shape[-1] * size % VECTOR_BYTES == 0 and size == 4
+    return (
+        array.ndim == 2 and array.size * size >= STREAMED and array.shape[-1] * size % VECTOR_BYTES == 0 and size == 4
+    )
 
 
 def _block(module: ir.Module, program: ClosedJaxpr, memory: list[Memory], lanes: int, tile: int) -> ir.Function:

@@ -10,37 +10,65 @@ from llvmlite import ir
 Value = Any
 """A scalar or a vector of LLVM."""
 
+Write = Callable[..., Value]
+"""From a builder and arguments to the instructions' value."""
+
 TYPES: dict[str, ir.Type] = {
     "bool": ir.IntType(1),
     "int8": ir.IntType(8),
     "uint8": ir.IntType(8),
     "int16": ir.IntType(16),
+    "uint16": ir.IntType(16),
     "int32": ir.IntType(32),
     "uint32": ir.IntType(32),
     "bfloat16": ir.IntType(16),
     "float32": ir.FloatType(),
     "float64": ir.DoubleType(),
 }
-"""Of one element. A bfloat16 is its bits, from which and to which it can only be converted."""
+"""Of one element. A bfloat16 is its bits; what is computed of it is computed in float32 and rounded."""
 
 
-class NotLoweredError(ValueError):
-    """A program has an operation for which there are no instructions here."""
+def why_not(name: str, dtypes: list[Any]) -> str | None:
+    """What of a primitive on arguments of these dtypes has no instructions here, or None."""
+    kinds = [np.dtype(dtype).name for dtype in dtypes]
+    unknown = [kind for kind in kinds if kind not in TYPES]
+    if unknown:
+        return f"`{name}` of {unknown[0]}"
+    return None if name in CONVERSIONS or name in _table(_wide(kinds)[0]) else f"`{name}` of {kinds[0]}"
+
+
+def emit(build: ir.IRBuilder, name: str, args: list[Value], dtypes: list[Any], out: Any, params: dict) -> Value:
+    """Writes the instructions of a primitive; their value.
+
+    Args:
+        build: where to.
+        name: of the primitive.
+        args: its arguments, all scalars or all vectors.
+        dtypes: theirs.
+        out: dtype of the result.
+        params: of the primitive.
+    """
+    kinds, end = [np.dtype(dtype).name for dtype in dtypes], np.dtype(out).name
+    if name in CONVERSIONS:
+        return CONVERSIONS[name](build, args[0], kinds[0], end)
+    if "bfloat16" in kinds:
+        args = [_widened(build, a) if kind == "bfloat16" else a for a, kind in zip(args, kinds, strict=True)]
+        found = emit(build, name, args, _wide(kinds), np.float32, params)
+        return _rounded(build, found) if end == "bfloat16" else found
+    more = [params["rounding_method"]] if name == "round" else []
+    return _table(kinds[0])[name](build, *args, *more)
 
 
 def type_of(dtype: Any, lanes: int | None) -> ir.Type:
     """The type of a scalar, where `lanes` is None, or of a vector."""
-    element = TYPES.get(np.dtype(dtype).name)
-    if element is None:
-        raise NotLoweredError(f"has no {np.dtype(dtype).name}")
+    element = TYPES[np.dtype(dtype).name]
     return element if lanes is None else ir.VectorType(element, lanes)
 
 
 def constant(value: Any, dtype: Any, lanes: int | None) -> ir.Constant:
     """`value` in every lane."""
-    kind = type_of(dtype, lanes)
     element = float(value) if np.issubdtype(dtype, np.floating) else int(value)
-    return ir.Constant(kind, element if lanes is None else [element] * lanes)
+    return ir.Constant(type_of(dtype, lanes), element if lanes is None else [element] * lanes)
 
 
 def lanes_of(value: Value) -> int | None:
@@ -48,161 +76,160 @@ def lanes_of(value: Value) -> int | None:
     return value.type.count if isinstance(value.type, ir.VectorType) else None
 
 
-class Instructions:
-    """Writes instructions where `builder` stands, for arguments of one dtype and shape."""
-
-    def __init__(self, builder: ir.IRBuilder) -> None:
-        self._builder = builder
-
-    def emit(self, name: str, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        """The value of a primitive.
-
-        Args:
-            name: of the primitive.
-            args: its arguments.
-            dtypes: theirs.
-            out: dtype of the result.
-            params: of the primitive.
-
-        Raises:
-            NotLoweredError: there are no instructions for it.
-        """
-        kind = np.dtype(dtypes[0])
-        if kind.name == "bfloat16" and name not in ("convert_element_type", "select_n"):
-            raise NotLoweredError(f"has no `{name}` of bfloat16")
-        method = getattr(self, f"_{name}", None)
-        if method is not None:
-            return method(args, dtypes, out, params)
-        table = FLOATS if np.issubdtype(kind, np.floating) else INTEGERS
-        write = table.get(name)
-        if write is None:
-            raise NotLoweredError(f"has no `{name}` of {kind.name}")
-        return write(self._builder, *args)
-
-    def splat(self, value: Value, lanes: int) -> Value:
-        """A scalar in every lane."""
-        if isinstance(value, ir.Constant):
-            return ir.Constant(ir.VectorType(value.type, lanes), [value.constant] * lanes)
-        kind = ir.VectorType(value.type, lanes)
-        first = self._builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        return self._builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), order)
-
-    def _select_n(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        which, no, yes = args
-        if np.dtype(dtypes[0]) != np.bool_:
-            raise NotLoweredError("has no `select_n` by integers")
-        return self._builder.select(which, yes, no)
-
-    def _clamp(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        low, x, high = args
-        return _min(self._builder, _max(self._builder, low, x), high)
-
-    def _round(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        to_even = params["rounding_method"] == lax.RoundingMethod.TO_NEAREST_EVEN
-        return _intrinsic("roundeven" if to_even else "round")(self._builder, *args)
-
-    def _convert_element_type(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        (a,), start, end = args, np.dtype(dtypes[0]), np.dtype(out)
-        if start == end:
-            return a
-        if start.name == "bfloat16":
-            return self._convert_element_type([self._widened(a)], [np.float32], out, params)
-        if end.name == "bfloat16":
-            return self._rounded(self._convert_element_type(args, dtypes, np.float32, params))
-        return self._converted(a, start, end)
-
-    def _converted(self, a: Value, start: np.dtype, end: np.dtype) -> Value:
-        build, kind = self._builder, type_of(end, lanes_of(a))
-        floats = np.issubdtype(start, np.floating), np.issubdtype(end, np.floating)
-        if end == np.bool_:
-            zero = ir.Constant(a.type, None)
-            return build.fcmp_unordered("!=", a, zero) if floats[0] else build.icmp_unsigned("!=", a, zero)
-        unsigned = start.kind in "bu"
-        if floats == (True, True):
-            return build.fpext(a, kind) if end.itemsize > start.itemsize else build.fptrunc(a, kind)
-        if floats[1]:
-            return build.uitofp(a, kind) if unsigned else build.sitofp(a, kind)
-        if floats[0]:
-            return _saturating(build, a, kind, unsigned=end.kind == "u")
-        if end.itemsize == start.itemsize and start != np.bool_:
-            return a
-        if end.itemsize < start.itemsize:
-            return build.trunc(a, kind)
-        return build.zext(a, kind) if unsigned else build.sext(a, kind)
-
-    def _widened(self, bits: Value) -> Value:
-        """float32 from the bits of a bfloat16."""
-        build, lanes = self._builder, lanes_of(bits)
-        high = build.shl(build.zext(bits, type_of(np.int32, lanes)), constant(16, np.int32, lanes))
-        return build.bitcast(high, type_of(np.float32, lanes))
-
-    def _rounded(self, a: Value) -> Value:
-        """The bits of the bfloat16 next to a float32, to even where two are."""
-        build, lanes = self._builder, lanes_of(a)
-        bits = build.bitcast(a, type_of(np.int32, lanes))
-        sixteen, one = constant(16, np.int32, lanes), constant(1, np.int32, lanes)
-        odd = build.and_(build.lshr(bits, sixteen), one)
-        up = build.add(build.add(bits, constant(0x7FFF, np.int32, lanes)), odd)
-        quiet = build.or_(bits, constant(0x400000, np.int32, lanes))
-        whole = build.select(build.fcmp_unordered("uno", a, a), quiet, up)
-        return build.trunc(build.lshr(whole, sixteen), type_of(np.int16, lanes))
-
-    def _bitcast_convert_type(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        return self._builder.bitcast(args[0], type_of(out, lanes_of(args[0])))
-
-    def _is_finite(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        size = _intrinsic("fabs")(self._builder, *args)
-        return self._builder.fcmp_ordered("<", size, constant(np.inf, dtypes[0], lanes_of(size)))
-
-    def _not(self, args: list[Value], dtypes: list[Any], out: Any, params: dict[str, Any]) -> Value:
-        return self._builder.not_(args[0])
+def splat(build: ir.IRBuilder, value: Value, lanes: int) -> Value:
+    """A scalar in every lane."""
+    if isinstance(value, ir.Constant):
+        return ir.Constant(ir.VectorType(value.type, lanes), [value.constant] * lanes)
+    nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = build.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    return build.shuffle_vector(first, nothing, constant(0, np.int32, lanes))
 
 
-def _intrinsic(name: str) -> Callable[..., Value]:
-    def call(build: ir.IRBuilder, *args: Value) -> Value:
-        return build.call(build.module.declare_intrinsic(f"llvm.{name}", [args[0].type]), args)
-
-    return call
+def _wide(kinds: list[str]) -> list[str]:
+    return ["float32" if kind == "bfloat16" else kind for kind in kinds]
 
 
-def _saturating(build: ir.IRBuilder, a: Value, kind: ir.Type, unsigned: bool) -> Value:
-    """An integer, the nearest one where it does not fit, 0 for NaN."""
-    name = f"llvm.fpto{'u' if unsigned else 's'}i.sat"
-    return build.call(build.module.declare_intrinsic(name, [kind, a.type], ir.FunctionType(kind, [a.type])), [a])
+def _like(value: Value, number: Any, dtype: Any) -> ir.Constant:
+    return constant(number, dtype, lanes_of(value))
 
 
-def _max(build: ir.IRBuilder, a: Value, b: Value) -> Value:
-    """The larger, or NaN where either is."""
-    first = build.or_(build.fcmp_ordered(">", a, b), build.fcmp_unordered("uno", a, a))
-    return build.select(first, a, b)
+def _number(value: Value, number: float) -> ir.Constant:
+    """A floating-point number of the type of `value`."""
+    lanes = lanes_of(value)
+    return ir.Constant(value.type, number if lanes is None else [number] * lanes)
 
 
-def _min(build: ir.IRBuilder, a: Value, b: Value) -> Value:
-    first = build.or_(build.fcmp_ordered("<", a, b), build.fcmp_unordered("uno", a, a))
-    return build.select(first, a, b)
+# Conversions
 
 
-def _sign(build: ir.IRBuilder, a: Value) -> Value:
-    """1 or -1, and what is neither as it is: 0, NaN."""
-    lanes, zero = lanes_of(a), ir.Constant(a.type, None)
-    kind = np.float32 if a.type in (ir.FloatType(), ir.VectorType(ir.FloatType(), lanes or 1)) else np.float64
-    below = build.select(build.fcmp_ordered("<", a, zero), constant(-1, kind, lanes), a)
-    return build.select(build.fcmp_ordered(">", a, zero), constant(1, kind, lanes), below)
+def _converted(build: ir.IRBuilder, a: Value, start: str, end: str) -> Value:
+    if start == end:
+        return a
+    if start == "bfloat16":
+        return _converted(build, _widened(build, a), "float32", end)
+    if end == "bfloat16":
+        return _rounded(build, _converted(build, a, start, "float32"))
+    kind, unsigned = type_of(end, lanes_of(a)), start.startswith(("u", "bool"))
+    if end == "bool":
+        compare = _compare("!=") if start.startswith("float") else _compare_integers("!=")
+        return compare(build, a, ir.Constant(a.type, None))
+    if start.startswith("float"):
+        if not end.startswith("float"):
+            return _to_integer(build, a, kind, "u" if end.startswith("u") else "s")
+        return build.fpext(a, kind) if end == "float64" else build.fptrunc(a, kind)
+    if end.startswith("float"):
+        return build.uitofp(a, kind) if unsigned else build.sitofp(a, kind)
+    width, wanted = TYPES[start].width, TYPES[end].width
+    if wanted <= width:
+        return build.trunc(a, kind) if wanted < width else a
+    return build.zext(a, kind) if unsigned else build.sext(a, kind)
 
 
-def _compare(sign: str, floating: bool) -> Callable[..., Value]:
-    def write(build: ir.IRBuilder, a: Value, b: Value) -> Value:
-        if not floating:
-            return build.icmp_signed(sign, a, b)
-        return build.fcmp_unordered(sign, a, b) if sign == "!=" else build.fcmp_ordered(sign, a, b)
+def _widened(build: ir.IRBuilder, bits: Value) -> Value:
+    """float32 from the bits of a bfloat16."""
+    wide = build.zext(bits, type_of(np.int32, lanes_of(bits)))
+    return build.bitcast(build.shl(wide, _like(bits, 16, np.int32)), type_of(np.float32, lanes_of(bits)))
+
+
+def _rounded(build: ir.IRBuilder, a: Value) -> Value:
+    """The bits of the bfloat16 nearest to a float32, of two the even one."""
+    bits = build.bitcast(a, type_of(np.int32, lanes_of(a)))
+    odd = build.and_(build.lshr(bits, _like(a, 16, np.int32)), _like(a, 1, np.int32))
+    up = build.add(build.add(bits, _like(a, 0x7FFF, np.int32)), odd)
+    quiet = build.or_(bits, _like(a, 0x400000, np.int32))
+    whole = build.select(_is_nan(build, a), quiet, up)
+    return build.trunc(build.lshr(whole, _like(a, 16, np.int32)), type_of(np.int16, lanes_of(a)))
+
+
+def _to_integer(build: ir.IRBuilder, a: Value, kind: ir.Type, sign: str) -> Value:
+    """The integer towards 0, the last one where it does not fit, 0 for NaN."""
+    return _call(build, f"llvm.fpto{sign}i.sat.{_suffix(kind)}.{_suffix(a.type)}", kind, [a])
+
+
+CONVERSIONS: dict[str, Write] = {
+    "convert_element_type": _converted,
+    "bitcast_convert_type": lambda build, a, _, end: build.bitcast(a, type_of(end, lanes_of(a))),
+}
+"""Primitives that change the dtype, from a builder, an argument and the names of both dtypes."""
+
+
+# Arithmetic
+
+
+def _intrinsic(name: str) -> Write:
+    """An operation of LLVM's own, from arguments of one type to a result of the same."""
+
+    def write(build: ir.IRBuilder, *args: Value) -> Value:
+        kind = args[0].type
+        return _call(build, f"llvm.{name}.{_suffix(kind)}", kind, args)
 
     return write
 
 
+def _call(build: ir.IRBuilder, name: str, kind: ir.Type, args: Any) -> Value:
+    function = build.module.globals.get(name)
+    if function is None:
+        function = ir.Function(build.module, ir.FunctionType(kind, [a.type for a in args]), name)
+    return build.call(function, args)
+
+
+def _suffix(kind: ir.Type) -> str:
+    """How the name of an intrinsic tells of a type: v16f32."""
+    return f"v{kind.count}{_suffix(kind.element)}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
+
+
+def _is_nan(build: ir.IRBuilder, a: Value) -> Value:
+    return build.fcmp_unordered("uno", a, a)
+
+
+def _first_if(sign: str) -> Write:
+    """The one that compares so with the other, or NaN where either is."""
+
+    def write(build: ir.IRBuilder, a: Value, b: Value) -> Value:
+        return build.select(build.or_(build.fcmp_ordered(sign, a, b), _is_nan(build, a)), a, b)
+
+    return write
+
+
+def _first_integer_if(sign: str) -> Write:
+    return lambda build, a, b: build.select(build.icmp_signed(sign, a, b), a, b)
+
+
+def _clamp(build: ir.IRBuilder, low: Value, a: Value, high: Value) -> Value:
+    return FLOATS["min"](build, FLOATS["max"](build, low, a), high)
+
+
+def _round(build: ir.IRBuilder, a: Value, method: lax.RoundingMethod) -> Value:
+    return _intrinsic("roundeven" if method == lax.RoundingMethod.TO_NEAREST_EVEN else "round")(build, a)
+
+
+def _sign(build: ir.IRBuilder, a: Value) -> Value:
+    """1 or -1, and what is neither as it is: 0, NaN."""
+    below = build.select(build.fcmp_ordered("<", a, _number(a, 0.0)), _number(a, -1.0), a)
+    return build.select(build.fcmp_ordered(">", a, _number(a, 0.0)), _number(a, 1.0), below)
+
+
+def _is_finite(build: ir.IRBuilder, a: Value) -> Value:
+    return build.fcmp_ordered("<", _intrinsic("fabs")(build, a), _number(a, np.inf))
+
+
+def _compare(sign: str) -> Write:
+    """False where either is NaN, but "!="."""
+    method = ir.IRBuilder.fcmp_unordered if sign == "!=" else ir.IRBuilder.fcmp_ordered
+    return lambda build, a, b: method(build, sign, a, b)
+
+
+def _compare_integers(sign: str) -> Write:
+    return lambda build, a, b: build.icmp_signed(sign, a, b)
+
+
+def _select(build: ir.IRBuilder, which: Value, no: Value, yes: Value) -> Value:
+    return build.select(which, yes, no)
+
+
 SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
-FLOATS: dict[str, Callable[..., Value]] = {
+FLOATS: dict[str, Write] = {
     "add": ir.IRBuilder.fadd,
     "sub": ir.IRBuilder.fsub,
     "mul": ir.IRBuilder.fmul,
@@ -212,26 +239,55 @@ FLOATS: dict[str, Callable[..., Value]] = {
     "sqrt": _intrinsic("sqrt"),
     "floor": _intrinsic("floor"),
     "ceil": _intrinsic("ceil"),
-    "max": _max,
-    "min": _min,
+    "round": _round,
+    "max": _first_if(">"),
+    "min": _first_if("<"),
+    "clamp": _clamp,
     "sign": _sign,
-} | {name: _compare(sign, floating=True) for name, sign in SIGNS.items()}
-"""Instructions on floating-point numbers."""
+    "is_finite": _is_finite,
+    **{name: _compare(sign) for name, sign in SIGNS.items()},
+}
+"""Of floating-point numbers."""
 
-INTEGERS: dict[str, Callable[..., Value]] = {
+BITS: dict[str, Write] = {
     "add": ir.IRBuilder.add,
     "sub": ir.IRBuilder.sub,
     "mul": ir.IRBuilder.mul,
-    "div": ir.IRBuilder.sdiv,
-    "rem": ir.IRBuilder.srem,
-    "neg": ir.IRBuilder.neg,
     "and": ir.IRBuilder.and_,
     "or": ir.IRBuilder.or_,
     "xor": ir.IRBuilder.xor,
+    "not": ir.IRBuilder.not_,
     "shift_left": ir.IRBuilder.shl,
-    "shift_right_arithmetic": ir.IRBuilder.ashr,
     "shift_right_logical": ir.IRBuilder.lshr,
-    "max": lambda build, a, b: build.select(build.icmp_signed(">", a, b), a, b),
-    "min": lambda build, a, b: build.select(build.icmp_signed("<", a, b), a, b),
-} | {name: _compare(sign, floating=False) for name, sign in SIGNS.items()}
-"""Instructions on integers, signed, and on truth values."""
+    **{name: _compare_integers(SIGNS[name]) for name in ("eq", "ne")},
+}
+"""Of integers whether they have a sign or not."""
+
+INTEGERS: dict[str, Write] = {
+    **BITS,
+    "div": ir.IRBuilder.sdiv,
+    "rem": ir.IRBuilder.srem,
+    "neg": ir.IRBuilder.neg,
+    "shift_right_arithmetic": ir.IRBuilder.ashr,
+    "max": _first_integer_if(">"),
+    "min": _first_integer_if("<"),
+    **{name: _compare_integers(sign) for name, sign in SIGNS.items()},
+}
+"""Of signed integers."""
+
+TRUTH: dict[str, Write] = {
+    "and": ir.IRBuilder.and_,
+    "or": ir.IRBuilder.or_,
+    "xor": ir.IRBuilder.xor,
+    "not": ir.IRBuilder.not_,
+    "select_n": _select,
+    **{name: _compare_integers(SIGNS[name]) for name in ("eq", "ne")},
+}
+"""Of truth values, or by one."""
+
+
+def _table(kind: str) -> dict[str, Write]:
+    """The primitives whose first argument is of dtype `kind`."""
+    if kind == "bool":
+        return TRUTH
+    return FLOATS if kind.startswith("float") else BITS if kind.startswith("u") else INTEGERS

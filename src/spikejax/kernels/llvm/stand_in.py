@@ -40,8 +40,7 @@ def _abstract(*avals: Any, kernel: Flat, plain: Flat, shapes: Any) -> list[Shape
 
 
 def _jvp(primals: Any, tangents: Any, *, kernel: Flat, plain: Flat, shapes: Any) -> Any:
-    tangents = [ad.instantiate_zeros(t) for t in tangents]
-    return jax.jvp(plain, primals, tangents)
+    return jax.jvp(plain, tuple(primals), tuple(map(ad.instantiate_zeros, tangents)))
 
 
 def _batch(args: Any, dims: Any, *, kernel: Flat, plain: Flat, shapes: Any) -> tuple[Any, Any]:
