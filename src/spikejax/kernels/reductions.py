@@ -122,7 +122,7 @@ def log_at_ends(x: Array, normal: Array) -> Array:
 
 
 def log2_parts(x: Array) -> tuple[Array, Array]:
-    """The logarithm to base 2, k + (2 s + s R(s²)) / ln 2, s = (m - 1) / (m + 1), in two parts, the first of 12 bits."""
+    """The binary logarithm k + (2 s + s R(s²)) / ln 2, s = (m - 1) / (m + 1), in two parts, the first of 12 bits."""
     k, m = log_parts(x)
     above, below = m - 1, m + 1
     below_high = high_part(below)
