@@ -193,6 +193,12 @@ def test_sines_of_huge_angles_are_finite(name):
     assert abs(computed(name, sizes(1e4, MOST))).max() <= 1
 
 
+def test_rests_of_huge_quotients_are_less_than_the_divisor():
+    found = computed("rem", DIVIDENDS * np.float32(1e10), DIVISORS)
+    assert (abs(found) <= abs(DIVISORS)).all()
+    assert (np.signbit(found) == np.signbit(DIVIDENDS)).all()
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_a_function_is_made_of_plain_operations(name):
     x = np.ones(3, np.float32)

@@ -115,7 +115,7 @@ def cbrt(x: Array) -> Array:
     for _ in range(2):
         e = 1 - a * w * w * w
         w = w + w * e * (1 / 3 + 2 / 9 * e)
-    return jnp.where((a >= TINY) & (a < INF), with_sign_of(x, a * w * w), x)
+    return jnp.where(a >= TINY, with_sign_of(x, a * w * w), x)
 
 
 def sin(x: Array) -> Array:
@@ -183,7 +183,7 @@ def rsqrt(x: Array) -> Array:
 
 
 def remainder(x: Array, y: Array) -> Array:
-    """The rest x - y trunc(x / y), exact where |x / y| < 2^12; beyond it is no more than between 0 and y."""
+    """The rest x - y trunc(x / y), exact where |x / y| < 2^12; beyond it is no more than from 0 to y."""
     a, b = abs(x), abs(y)
     whole = jnp.floor(a / b)
     high = high_part(b)
