@@ -3,6 +3,8 @@
 Each is straight-line code in sums, products, quotients, comparisons, choices and the bits of a number: no table, no
 loop, no fused multiply-add. Errors are the largest seen against float64, in units in the last place (ulp) of the
 result. At 0, -0, ±∞ and NaN they give what NumPy gives. A number below 2^-126, given or found, may count as 0.
+
+They are for compilers that keep the order of operations, which XLA does not: it takes (a + c) - c for a.
 """
 
 from collections.abc import Callable
@@ -37,7 +39,7 @@ from spikejax.typing import Array
 
 
 def exp(x: Array) -> Array:
-    """e^x, within 3.1 ulp; below e^-87.7 it is 0."""
+    """e^x, within 1.5 ulp below e^88, 3.1 ulp above; below e^-87.7 it is 0."""
     return exp_of(*without_ln2(x))
 
 
@@ -91,7 +93,7 @@ def log1p(x: Array) -> Array:
 
 
 def power(x: Array, y: Array) -> Array:
-    """x^y = 2^(y log2 x), the logarithm and its product with y in two parts, within 4 ulp from 1e-30 to 1e30."""
+    """x^y = 2^(y log2 x), the logarithm and its product with y in two parts, within 4 ulp from 1e-30 to 1e30, 5.5 beyond."""
     y, a = y.astype(x.dtype), abs(x)
     high, low = log2_parts(a)
     times = lax.clamp(-(2.0**40), y, 2.0**40)  # keeps the products finite
