@@ -93,7 +93,7 @@ def log1p(x: Array) -> Array:
 
 
 def power(x: Array, y: Array) -> Array:
-    """x^y = 2^(y log2 x), both the logarithm and the product in two parts; within 4 ulp from 1e-30 to 1e30, 5.5 beyond."""
+    """x^y = 2^(y log2 x), logarithm and product in two parts; within 4 ulp from 1e-30 to 1e30, 5.5 beyond."""
     y, a = y.astype(x.dtype), abs(x)
     high, low = log2_parts(a)
     times = lax.clamp(-(2.0**40), y, 2.0**40)  # keeps the products finite
