@@ -1,8 +1,10 @@
 """Elementary functions of float32 in the operations that every vector unit has.
 
-Each is straight-line code in sums, products, quotients, comparisons, choices and the bits of a number: no table, no loop,
-no fused multiply-add. Their errors are the largest seen against float64, in units in the last place (ulp) of the result,
-and 0 for arguments that are 0, infinite or NaN. Numbers below 2^-126 may count as 0, as arguments and as results.
+Each is straight-line code in sums, products, quotients, comparisons, choices and the bits of a number: no table, no
+loop, no fused multiply-add. Errors are the largest seen against float64, in units in the last place (ulp) of the
+result. At 0, -0, ±∞ and NaN they give what NumPy gives. A number below 2^-126, given or found, may count as 0.
+
+They are for compilers that keep the order of operations, which XLA does not: it takes (a + c) - c for a.
 """
 
 from collections.abc import Callable
@@ -37,29 +39,29 @@ from spikejax.typing import Array
 
 
 def exp(x: Array) -> Array:
-    """e^x."""
+    """e^x, within 1.5 ulp below e^88, 3.1 ulp above; below e^-87.7 it is 0."""
     return exp_of(*without_ln2(x))
 
 
 def exp2(x: Array) -> Array:
-    """2^x."""
+    """2^x, within 3.5 ulp; below 2^-126.5 it is 0."""
     x = jnp.maximum(x, -127)
     k, n = nearest(jnp.minimum(x, 127))
     return exp_of((x - k) * sum(LN2), n)
 
 
 def expm1(x: Array) -> Array:
-    """e^x - 1."""
+    """e^x - 1, within 3.4 ulp."""
     return jnp.where(x == 0, x, _expm1(x))
 
 
 def logistic(x: Array) -> Array:
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x), within 2.5 ulp; below e^-88.7 it is 0."""
     return 1 / (1 + exp(-x))
 
 
 def sinh(x: Array) -> Array:
-    """(e^x - e^-x) / 2; below 1, x + x³ S(x²)."""
+    """(e^x - e^-x) / 2, and x + x³ S(x²) below 1, within 2 ulp."""
     a = abs(x)
     quarter = _quarter_of_exp(a)
     z = a * a
@@ -68,30 +70,30 @@ def sinh(x: Array) -> Array:
 
 
 def cosh(x: Array) -> Array:
-    """(e^x + e^-x) / 2."""
+    """(e^x + e^-x) / 2, within 1.8 ulp."""
     quarter = _quarter_of_exp(abs(x))
     return 2 * quarter + 0.125 / quarter
 
 
 def tanh(x: Array) -> Array:
-    """u / (2 + u), u = e^(2 |x|) - 1, with the sign of x."""
+    """The quotient u / (2 + u), u = e^(2 |x|) - 1, with the sign of x, within 3.7 ulp."""
     u = _expm1(jnp.minimum(2 * abs(x), 40))
     return with_sign_of(x, u / (2 + u))
 
 
 def log(x: Array) -> Array:
-    """ln x."""
+    """The natural logarithm of x, within 0.9 ulp."""
     return log_at_ends(x, log_of_normal(x))
 
 
 def log1p(x: Array) -> Array:
-    """ln(1 + x) = ln u + (x - (u - 1)) / u, where u is 1 + x rounded."""
+    """ln(1 + x) = ln u + (x - (u - 1)) / u, where u is 1 + x rounded, within 1.5 ulp."""
     u = 1 + x
     return jnp.where(x == 0, x, log_at_ends(u, log_of_normal(u) + (x - (u - 1)) / u))
 
 
 def power(x: Array, y: Array) -> Array:
-    """x^y = 2^(y log2 x), the logarithm and its product with y in two parts."""
+    """x^y = 2^(y log2 x), logarithm and product in two parts; within 4 ulp from 1e-30 to 1e30, 5.5 beyond."""
     y, a = y.astype(x.dtype), abs(x)
     high, low = log2_parts(a)
     times = lax.clamp(-(2.0**40), y, 2.0**40)  # keeps the products finite
@@ -109,27 +111,27 @@ def power(x: Array, y: Array) -> Array:
 
 
 def cbrt(x: Array) -> Array:
-    """∛x = |x| w², where w approaches |x|^(-1/3) twice by w ← w (1 + e/3 + 2e²/9), e = 1 - |x| w³."""
+    """∛x = |x| w², where w approaches |x|^(-1/3) twice by w ← w (1 + e/3 + 2e²/9), e = 1 - |x| w³; within 3.6 ulp."""
     a = abs(x)
     w = float_of(0x54A2FA8C - (bits_of(a).astype(x.dtype) * (1 / 3)).astype(jnp.int32))
     for _ in range(2):
         e = 1 - a * w * w * w
         w = w + w * e * (1 / 3 + 2 / 9 * e)
-    return jnp.where((a >= TINY) & (a < INF), with_sign_of(x, a * w * w), x)
+    return jnp.where(a >= TINY, with_sign_of(x, a * w * w), x)
 
 
 def sin(x: Array) -> Array:
-    """sin x; beyond 1e4 less and less exact."""
+    """The sine of x, within 3 ulp up to 1e4; beyond it is no more than finite."""
     return _sine(x, 0)
 
 
 def cos(x: Array) -> Array:
-    """cos x = sin(x + π/2); beyond 1e4 less and less exact."""
+    """The cosine of x = sin(x + π/2), within 3 ulp up to 1e4; beyond it is no more than finite."""
     return _sine(x, 1)
 
 
 def tan(x: Array) -> Array:
-    """sin x / cos x; beyond 1e4 less and less exact."""
+    """The tangent of x = ±(r + r³ T(r²)) or ∓1 over that, within 3.4 ulp up to 1e4; beyond it means nothing."""
     r, quarters = quarter_turns(x)
     z = r * r
     t = polynomial(z, 0.333331555, 0.133388326, 0.0534086451, 0.0244393013, 0.00310543925, 0.00939390901)
@@ -138,13 +140,13 @@ def tan(x: Array) -> Array:
 
 
 def atan(x: Array) -> Array:
-    """The angle of (1, x)."""
+    """The angle of (1, x), within 2 ulp."""
     a = abs(x)
     return with_sign_of(x, _angle(jnp.minimum(a, 1) / jnp.maximum(a, 1), a > 1))
 
 
 def atan2(y: Array, x: Array) -> Array:
-    """The angle of (x, y)."""
+    """The angle of (x, y), within 2 ulp."""
     a, b = abs(x), abs(y)
     low, high = jnp.minimum(a, b), jnp.maximum(jnp.maximum(a, b), TINY)
     angle = _angle(jnp.where(low == high, 1.0, low / high), b > a)
@@ -152,7 +154,7 @@ def atan2(y: Array, x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """2/√π ∫₀ˣ e^(-t²) dt = x + x S(x²) below 1.1, and 1 - 1 / L(x - 1)⁸ above."""
+    """2/√π ∫₀ˣ e^(-t²) dt = x + x S(x²) below 1.1, and 1 - 1 / L(x - 1)⁸ above, within 1.7 ulp, 1e-7."""
     a = abs(x)
     s = (0.128379166, -0.376126111, 0.112833641, -0.026843518, 0.00516773108, -0.000782473944, 7.23606863e-05)
     root = (1.26011133, 0.415692359, 0.201202825, 0.0585721955, 0.0138436258, 0.00601562252, -0.000615607307)
@@ -163,7 +165,7 @@ def erf(x: Array) -> Array:
 
 
 def erfc(x: Array) -> Array:
-    """1 - erf x; for x = a ≥ 0, e^(-a²) G(t) / (1 + 2a), t = a / (a + 2).
+    """1 - erf x; for x = a ≥ 0, e^(-a²) G(t) / (1 + 2a), t = a / (a + 2); within 3.9 ulp.
 
     Source: Shepherd and Laframboise, "Chebyshev Approximation of (1 + 2x) exp(x²) erfc x", 1981, the form.
     """
@@ -178,12 +180,12 @@ def erfc(x: Array) -> Array:
 
 
 def rsqrt(x: Array) -> Array:
-    """1 / √x."""
+    """1 / √x, within 1.5 ulp."""
     return 1 / jnp.sqrt(x)
 
 
 def remainder(x: Array, y: Array) -> Array:
-    """x - y trunc(x / y), exact where |x / y| < 2^10."""
+    """The rest x - y trunc(x / y), exact where |x / y| < 2^12; beyond it is no more than from 0 to y."""
     a, b = abs(x), abs(y)
     whole = jnp.floor(a / b)
     high = high_part(b)
@@ -206,7 +208,7 @@ def _quarter_of_exp(a: Array) -> Array:
 
 
 def _sine(x: Array, ahead: int) -> Array:
-    """sin(x + π/2 ahead)."""
+    """The sine of x + π/2 ahead."""
     r, n = quarter_turns(x)
     s, c = sin_cos(r)
     n = n + ahead if ahead else n
@@ -249,7 +251,7 @@ OF_SAME_NAME = (
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     **{function.__name__: _primitive(function) for function in OF_SAME_NAME},
-    "integer_pow": integer_power,
+    "integer_pow": lambda x, y, **_: integer_power(x, y),
     "pow": _primitive(power),
     "rem": _primitive(remainder),
     "square": _primitive(lambda x: x * x),

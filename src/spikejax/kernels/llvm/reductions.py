@@ -1,4 +1,4 @@
-"""What the elementary functions of float32 share: the bits of a number, and the reduction of an argument to a short range.
+"""What the elementary functions of float32 share: the bits of a number, and reductions to a short range.
 
 Coefficients are least maximum fits of the polynomials that the docstrings name.
 
@@ -36,10 +36,12 @@ HALF_PI = 1.5703125, 0.0004837512969970703, 7.549533620476723e-08, 2.56334415159
 
 
 def bits_of(a: Array) -> Array:
+    """The bits of a, as an int32."""
     return lax.bitcast_convert_type(a, jnp.int32)
 
 
 def float_of(bits: Array) -> Array:
+    """The float32 of these bits."""
     return lax.bitcast_convert_type(bits, jnp.float32)
 
 
@@ -60,7 +62,8 @@ def with_sign_of(x: Array, a: Array) -> Array:
 
 def polynomial(z: Array, *coefficients: float) -> Array:
     """The polynomial of z, its lowest coefficient first."""
-    return reduce(lambda total, c: total * z + c, coefficients[::-1])
+    *others, second, first = coefficients
+    return reduce(lambda total, c: total * z + c, others[::-1], first * z + second)
 
 
 def nearest(t: Array) -> tuple[Array, Array]:
@@ -85,7 +88,7 @@ def exp_of(r: Array, n: Array) -> Array:
 
 
 def without_ln2(x: Array, rest: Array | None = None, most: int = 127) -> tuple[Array, Array]:
-    """r and n such that x + rest = r + n ln 2, n at most `most`, and -127 where e^x is too small a number."""
+    """Such r and n that x + rest = r + n ln 2, n at most `most`, and -127 where e^x is too small a number."""
     x = jnp.maximum(x, -88)
     k, n = nearest(jnp.minimum((x if rest is None else x + rest) * LOG2E, most))
     r = x - k * LN2[0] - k * LN2[1]
@@ -93,7 +96,7 @@ def without_ln2(x: Array, rest: Array | None = None, most: int = 127) -> tuple[A
 
 
 def log_parts(x: Array) -> tuple[Array, Array]:
-    """k, as a float, and m from √½ to √2 such that x = 2^k m, for normal x > 0."""
+    """Such k, as a float, and m from √½ to √2 that x = 2^k m, for normal x > 0."""
     bits = bits_of(x)
     k = (bits - 0x3F3504F3) >> 23
     return k.astype(x.dtype), float_of(bits - (k << 23))
@@ -105,7 +108,7 @@ def atanh_tail(z: Array) -> Array:
 
 
 def log_of_normal(x: Array) -> Array:
-    """ln x = k ln 2 + f - s (f - R(s²)), f = m - 1, s = f / (2 + f)."""
+    """The logarithm of x, k ln 2 + f - s (f - R(s²)), f = m - 1, s = f / (2 + f)."""
     k, m = log_parts(x)
     f = m - 1
     s = f / (2 + f)
@@ -119,7 +122,7 @@ def log_at_ends(x: Array, normal: Array) -> Array:
 
 
 def log2_parts(x: Array) -> tuple[Array, Array]:
-    """log2 x in two parts, the first of 12 bits: k + (2 s + s R(s²)) / ln 2, s = (m - 1) / (m + 1) in two parts too."""
+    """The binary logarithm k + (2 s + s R(s²)) / ln 2, s = (m - 1) / (m + 1), in two parts, the first of 12 bits."""
     k, m = log_parts(x)
     above, below = m - 1, m + 1
     below_high = high_part(below)
@@ -133,7 +136,7 @@ def log2_parts(x: Array) -> tuple[Array, Array]:
 
 
 def quarter_turns(x: Array) -> tuple[Array, Array]:
-    """r from -π/4 to π/4, and how many times π/2 lies between it and x, modulo 4."""
+    """What is left of x, from -π/4 to π/4, without a number of times π/2, and this number, right modulo 4."""
     k, n = nearest(x * (2 / jnp.pi))
     for part in HALF_PI:
         x = x - k * part
@@ -141,7 +144,7 @@ def quarter_turns(x: Array) -> tuple[Array, Array]:
 
 
 def sin_cos(r: Array) -> tuple[Array, Array]:
-    """r (1 + r² S(r²)) and 1 - r² / 2 + r⁴ C(r²)."""
+    """The sine r (1 + r² S(r²)) and the cosine 1 - r² / 2 + r⁴ C(r²) for r from -π/4 to π/4."""
     z = r * r
     s = r * (1 + z * polynomial(z, -0.166666546, 0.00833215716, -0.000195147842))
     return s, 1 - (0.5 * z - z * z * polynomial(z, 0.0416666456, -0.00138873114, 2.44325869e-05))
