@@ -63,7 +63,8 @@ class Blocks(NamedTuple):
         charge_back: `(drives, (params, state, x), g_h)` to the cotangents of the others' floating-point leaves.
         emit_back: `(drives, (params, h), (g_state, g_s))`, likewise.
         needs_input: whether `charge_back` reads x.
-        s: shape and dtype of the output of one step.
+        x: shape and dtype of the input of one step.
+        s: likewise of its output.
         drives: from the tables and the first shared variables to the drives of all steps.
         shared: likewise, to the shared variables after each charge `[T, *]`, and after the last step.
     """
@@ -74,6 +75,7 @@ class Blocks(NamedTuple):
     charge_back: OnBlocks
     emit_back: OnBlocks
     needs_input: bool
+    x: jax.ShapeDtypeStruct
     s: jax.ShapeDtypeStruct
     drives: Callable[[list[Array], list[Array]], Drives]
     shared: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]]
@@ -154,6 +156,7 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
         charge_back=OnBlocks(charge_back, x.shape, *to_charge_back),
         emit_back=OnBlocks(emit_back, x.shape, *to_emit_back),
         needs_input=reads(charge_back, *to_charge_back)[len(jax.tree.leaves((driven.charge, of_charge))) - 1],
+        x=x,
         s=s,
         drives=drives,
         shared=lambda tables, shared: over_time(tables, shared)[::-2],

@@ -1,8 +1,9 @@
 """Which back end takes a cell through time, and why."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import pallas, xla
@@ -44,7 +45,8 @@ def which(cell: Cell, shape: Shape, *, platform: str | None = None) -> Choice:
     if reason or not isinstance(cell, ChargeFireReset):
         return Choice(None, f"{reason}, so it runs step by step")
     state = jax.eval_shape(lambda key: cell.init_state(shape, key=key), jax.random.key(0))
-    return choose(cell, state, jax.ShapeDtypeStruct((1, *shape), jax.numpy.float32), platform)
+    xs: Any = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    return choose(cell, state, xs, platform)
 
 
 def choose(cell: ChargeFireReset, state: State, xs: Sequence, platform: str | None = None) -> Choice:

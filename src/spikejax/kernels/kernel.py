@@ -48,11 +48,11 @@ class Access:
         for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
             self._write(ref, t, value.astype(ref.dtype))
 
-    def read_input(self, given: Input, t: Any) -> Array:
+    def read_input(self, given: Input, t: Any, dtype: Any) -> Array:
         """The input of step t, or 0 where it is not given."""
         if given.moving is not None:
             return self.read(given.moving, t)
-        return jnp.zeros((), jnp.float32) if given.still is None else self.read(given.still)
+        return jnp.zeros((), dtype) if given.still is None else self.read(given.still)
 
     def zeros(self, dtypes: list[Any]) -> Floats:
         """Blocks of zeros, as `settle` gives them."""
@@ -80,7 +80,7 @@ def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: A
 
     def body(t: Array, carry: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         own, bytes_ = carry
-        x = access.read_input(given, t)
+        x = access.read_input(given, t, blocks.x.dtype)
         h = blocks.charge(access.read(drives.charge, t), (params, own, x))
         own, s = blocks.emit(access.read(drives.emit, t), (params, h))
         access.write(ys, s, t)
@@ -124,7 +124,7 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
         return access.settle(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
     def through_charge(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
-        at = params, start, access.read_input(given, t)
+        at = params, start, access.read_input(given, t, blocks.x.dtype)
         of_drives, found = blocks.charge_back(access.read(drives.charge, t), at, g_h)
         access.write(g_drives.charge, of_drives, t) if g_drives else None
         both = len(params) + len(start)
@@ -153,7 +153,9 @@ def _charged(
     """The h of every step, in registers."""
     hs = []
     for t in range(steps):
-        hs.append(blocks.charge(access.read(drives.charge, t), (params, own, access.read_input(given, t))))
+        hs.append(
+            blocks.charge(access.read(drives.charge, t), (params, own, access.read_input(given, t, blocks.x.dtype)))
+        )
         own, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
     return hs
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
-from jax.extend.core import ClosedJaxpr, Primitive
+from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive
 
 from spikejax.kernels.kernel import Access
 from spikejax.typing import Array
@@ -17,6 +17,11 @@ load = Primitive("spikejax_load")
 
 store = Primitive("spikejax_store")
 """`store(order, value, t, ref)`: writes it, after what gave `order`, and gives an `order` itself."""
+
+loop = Primitive("spikejax_loop")
+"""`loop(*consts, *carry, program, start, stop)`: the carry after `program(*consts, t, *carry)` at every step t."""
+
+loop.multiple_results = True
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,15 @@ class TracedAccess(Access):
     def loop(self, start: int, stop: int, body: Any, carry: Any) -> Any:
         """`lax.fori_loop`; what orders the writes goes through it too."""
 
-        def in_order(i: Any, carry: Any) -> Any:
+        def in_order(t: Any, carry: Any) -> Any:
             self._order, carry = carry
-            carry = body(i, carry)
+            carry = body(t, carry)
             return self._order, carry
 
-        self._order, carry = super().loop(start, stop, in_order, (self._order, carry))
+        leaves, structure = jax.tree.flatten((self._order, carry))
+        program = jax.make_jaxpr(in_order)(jnp.int32(0), (self._order, carry))
+        found = loop.bind(*program.consts, *leaves, program=program.jaxpr, start=start, stop=stop)
+        self._order, carry = structure.unflatten(found)
         return carry
 
     def order(self) -> Array:
@@ -71,7 +79,6 @@ def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> C
         arrays: shapes and dtypes of the arrays.
         block: number of neurons in a block.
     """
-
     refs = [Ref(number, a.shape, a.dtype) for number, a in enumerate(arrays)]
 
     def program() -> Array:
@@ -95,3 +102,8 @@ def _(*_: Any, ref: int, dtype: Any, block: int) -> ShapedArray:
 @store.def_abstract_eval
 def _(order: ShapedArray, *_: Any, ref: int) -> ShapedArray:
     return order
+
+
+@loop.def_abstract_eval
+def _(*_: Any, program: Jaxpr, start: int, stop: int) -> list[Any]:
+    return [a.aval for a in program.outvars]

@@ -8,8 +8,8 @@ from jax.custom_batching import custom_vmap
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import xla
-from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.blocks import Blocks
+from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.elementwise import REWRITES, operations
 from spikejax.kernels.llvm.access import program_of
 from spikejax.kernels.llvm.compiler import LANES, target_of
@@ -26,15 +26,9 @@ class LLVM(Blockwise):
 
     def lacks(self, blocks: Blocks) -> str | None:
         """The first operation in the equations of a cell that it has no instructions for, or None."""
-        for part in (blocks.charge, blocks.emit, blocks.charge_back, blocks.emit_back):
-            for equation in operations(part.program.jaxpr):
-                name, dtypes = equation.primitive.name, [a.aval.dtype for a in equation.invars]
-                is_function = name in FUNCTIONS and equation.outvars[0].aval.dtype == jnp.float32
-                if not is_function and name not in REWRITES and name != "broadcast_in_dim":
-                    lacking = why_not(name, dtypes)
-                    if lacking:
-                        return lacking
-        return None
+        parts = blocks.charge, blocks.emit, blocks.charge_back, blocks.emit_back
+        found = (_lacking(equation) for part in parts for equation in operations(part.program.jaxpr))
+        return next(filter(None, found), None)
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
         """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
@@ -64,21 +58,32 @@ class LLVM(Blockwise):
 
         @custom_vmap
         def call(*given: Array) -> list[Array]:
-            return jax.ffi.ffi_call(target, outs)(*given)
+            return list(jax.ffi.ffi_call(target, outs)(*given))
 
         @call.def_vmap
         def over_batch(count: int, batched: list[bool], *given: Array) -> tuple[list[Array], list[bool]]:
             """More neurons in a row."""
-            rows = [_in_row(a if yes else jnp.broadcast_to(a, (count, *a.shape))) for a, yes in zip(given, batched)]
+            many = [a if yes else jnp.broadcast_to(a, (count, *a.shape)) for a, yes in zip(given, batched, strict=True)]
             longer = [jax.ShapeDtypeStruct((*a.shape[:-1], count * size), a.dtype) for a in wanted]
-            found = self._launch(on_refs, name, rows, longer)
+            found = self._launch(on_refs, name, [_in_row(a) for a in many], longer)
             split = [a.reshape(*a.shape[:-1], count, size) for a in found]
             return [jnp.moveaxis(a, -2, 0) for a in split], [True] * len(found)
 
         return call(*given)
 
 
+def _lacking(equation: Any) -> str | None:
+    name, dtypes = equation.primitive.name, [a.aval.dtype for a in equation.invars]
+    if name == "broadcast_in_dim" or name in REWRITES:
+        return None
+    is_function = name in FUNCTIONS and equation.outvars[0].aval.dtype == jnp.float32
+    return None if is_function else why_not(name, dtypes)
+
+
 def _in_row(many: Array) -> Array:
     """`[T, B M]` from `[B, T, M]`, and `[B M]` from `[B, M]`."""
     rows = jnp.moveaxis(many, 0, -2)
     return rows.reshape(*rows.shape[:-2], -1)
+
+
+CPU = LLVM()

@@ -15,6 +15,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from llvmlite import ir
 
 from spikejax.kernels.elementwise import called
+from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import FUNCTIONS
 from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
 
@@ -69,8 +70,8 @@ class Tile:
         scalars: Names = dict(zip(jaxpr.constvars, map(_scalar_constant, program.consts), strict=True))
         parts = list(_parts(jaxpr))
         for number, part in enumerate(parts):
-            if part[0].primitive.name == "scan":
-                self._scan(part[0], scalars)
+            if part[0].primitive is loop:
+                self._loop(part[0], scalars)
                 continue
             needed = {a for later in parts[number + 1 :] for e in later for a in _variables(e.invars)}
             self._equations([e for e in part if _is_scalar(e)], scalars, None)
@@ -78,47 +79,35 @@ class Tile:
                 names = dict(scalars)
                 self._equations([e for e in part if not _is_scalar(e)], names, v)
                 for a in needed & set(names) - set(scalars):
-                    if a.aval.shape:
+                    if _aval(a).shape:
                         self._put(self._room(a), v, names[a])
-            scalars.update((a, names[a]) for a in needed & set(names) if not a.aval.shape)  # the order of writes
+            scalars.update((a, names[a]) for a in needed & set(names) if not _aval(a).shape)  # the order of writes
 
-    def _scan(self, equation: JaxprEqn, scalars: Names) -> None:
+    def _loop(self, equation: JaxprEqn, scalars: Names) -> None:
         """A loop over time, around one over the neurons of the tile."""
-        params, build = equation.params, self._build
-        body: ClosedJaxpr = params["jaxpr"]
-        counts = params["num_consts"], params["num_carry"]
-        consts, starts = equation.invars[: counts[0]], equation.invars[counts[0] :]
-        inner_consts, inner = body.jaxpr.invars[: counts[0]], body.jaxpr.invars[counts[0] :]
-        state, next_state = {}, {}
+        build, program = self._build, equation.params["program"]
+        count = len(program.constvars)
+        step, *inner = program.invars
+        carried = [a for a in inner if _aval(a).shape]
+        consts, starts = equation.invars[:count], equation.invars[count:]
         for a, start, out in zip(inner, starts, equation.outvars, strict=True):
-            if a.aval.shape:
+            if _aval(a).shape:
                 self._kept[a] = self._kept[out] = self._alloca(a)
             else:
-                state[a], next_state[a] = self._scalar_room(a), self._scalar_room(a)
-                build.store(self._value(start, scalars, None), state[a])
+                scalars[a] = scalars[out] = self._value(start, scalars, None)  # the order of writes
         with self._neurons() as v:
             for a, start in zip(inner, starts, strict=True):
-                if a.aval.shape:
+                if _aval(a).shape:
                     self._put(self._kept[a], v, self._value(start, scalars, v))
-        with self._repeat(ir.Constant(INDEX, params["length"]), 1):
-            with self._neurons() as v:
-                names = dict(scalars)
-                names.update(zip(body.jaxpr.constvars, map(_scalar_constant, body.consts), strict=True))
-                for a, outer in zip(inner_consts, consts, strict=True):
-                    names[a] = self._value(outer, scalars, v)
-                for a in inner:
-                    names[a] = (
-                        self._get(a, v) if a.aval.shape else build.load(state[a], typ=type_of(a.aval.dtype, None))
-                    )
-                self._equations(body.jaxpr.eqns, names, v)
-                for a, out in zip(inner, body.jaxpr.outvars, strict=True):
-                    value = self._read(out, names)
-                    self._put(self._kept[a], v, value) if a.aval.shape else build.store(value, next_state[a])
-            for a, room in next_state.items():
-                build.store(build.load(room, typ=type_of(a.aval.dtype, None)), state[a])
-        for a, out in zip(inner, equation.outvars, strict=True):
-            if not a.aval.shape:
-                scalars[out] = build.load(state[a], typ=type_of(a.aval.dtype, None))
+        first, last = (ir.Constant(INDEX, equation.params[name]) for name in ("start", "stop"))
+        with self._repeat(first, last, 1) as t, self._neurons() as v:
+            names = scalars | {step: build.trunc(t, type_of(_aval(step).dtype, None))}
+            names |= {a: self._value(outer, scalars, v) for a, outer in zip(program.constvars, consts, strict=True)}
+            names |= {a: self._get(a, v) for a in carried}
+            self._equations(program.eqns, names, v)
+            for a, out in zip(inner, program.outvars, strict=True):
+                if _aval(a).shape:
+                    self._put(self._kept[a], v, self._read(out, names))
 
     def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None) -> None:
         for equation in equations:
@@ -127,24 +116,24 @@ class Tile:
             inner = called(equation)
             if inner is not None:
                 self._call(*inner, args, equation.outvars, names, v)
-            elif name == "spikejax_load":
+            elif equation.primitive is load:
                 names[out] = self._load(equation.params["ref"], v, args)
-            elif name == "spikejax_store":
+            elif equation.primitive is store:
                 self._store(equation.params["ref"], v, args[1], args[2:])
                 names[out] = args[0]
             elif name == "broadcast_in_dim":
                 names[out] = splat(self._build, args[0], self._lanes) if equation.params["shape"] else args[0]
-            elif name in FUNCTIONS and out.aval.dtype == np.float32:
+            elif name in FUNCTIONS and _aval(out).dtype == np.float32:
                 program = _in_plain_operations(equation)
                 self._call(program.jaxpr, program.consts, args, equation.outvars, names, v)
             else:
                 names[out] = self._elementwise(equation, args)
 
     def _elementwise(self, equation: JaxprEqn, args: list[Value]) -> Value:
-        out = equation.outvars[0].aval
+        out = _aval(equation.outvars[0])
         if out.shape:
             args = [a if lanes_of(a) else splat(self._build, a, self._lanes) for a in args]
-        dtypes = [a.aval.dtype for a in equation.invars]
+        dtypes = [_aval(a).dtype for a in equation.invars]
         return emit(self._build, equation.primitive.name, args, dtypes, out.dtype, equation.params)
 
     def _call(self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value | None) -> None:
@@ -161,7 +150,7 @@ class Tile:
         return self._get(a, v)
 
     def _read(self, a: Any, names: Names) -> Value:
-        return constant(a.val, a.aval.dtype, None) if isinstance(a, Literal) else names[a]
+        return constant(a.val, _aval(a).dtype, None) if isinstance(a, Literal) else names[a]
 
     # Memory
 
@@ -204,19 +193,16 @@ class Tile:
         return self._kept[a]
 
     def _alloca(self, a: Any) -> Value:
-        room = self._entry.alloca(ir.ArrayType(_in_memory(a.aval.dtype), self._size))
+        room: Any = self._entry.alloca(ir.ArrayType(_in_memory(_aval(a).dtype), self._size))
         room.align = 64
         room.type = ir.PointerType()
         return room
 
-    def _scalar_room(self, a: Any) -> Value:
-        return self._entry.alloca(type_of(a.aval.dtype, None))
-
     def _get(self, a: Any, v: Value) -> Value:
-        element = _in_memory(a.aval.dtype)
+        element = _in_memory(_aval(a).dtype)
         address = self._build.gep(self._kept[a], [v], source_etype=element)
         found = self._build.load(address, align=_bytes(element), typ=ir.VectorType(element, self._lanes))
-        return self._from_memory(found, a.aval.dtype)
+        return self._from_memory(found, _aval(a).dtype)
 
     def _put(self, room: Value, v: Value, value: Value) -> None:
         dtype = np.bool_ if value.type.element == ir.IntType(1) else None
@@ -228,17 +214,17 @@ class Tile:
 
     def _neurons(self) -> Any:
         """A loop over the vectors of the tile; gives where a vector begins."""
-        return self._repeat(self._count, self._lanes)
+        return self._repeat(ir.Constant(INDEX, 0), self._count, self._lanes)
 
     @contextmanager
-    def _repeat(self, stop: Value, step: int) -> Iterator[Value]:
+    def _repeat(self, start: Value, stop: Value, step: int) -> Iterator[Value]:
         build = self._build
         before, function = build.block, build.function
         test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
         build.branch(test)
         build.position_at_end(test)
         i = build.phi(INDEX)
-        i.add_incoming(ir.Constant(INDEX, 0), before)
+        i.add_incoming(start, before)
         build.cbranch(build.icmp_signed("<", i, stop), body, after)
         build.position_at_end(body)
         yield i
@@ -250,12 +236,12 @@ class Tile:
 def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:
     """An elementary function as a program."""
     function = partial(FUNCTIONS[equation.primitive.name], **equation.params)
-    return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) for a in equation.invars))
+    return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(_aval(a).shape, _aval(a).dtype) for a in equation.invars))
 
 
 def tile_of(program: ClosedJaxpr) -> int:
     """Most neurons in a tile."""
-    kept = sum(len(e.invars) for e in program.jaxpr.eqns if e.primitive.name == "scan") or 1
+    kept = sum(len(e.invars) for e in program.jaxpr.eqns if e.primitive is loop) or 1
     return min(MOST, max(FEWEST, 2 ** ((TILE_BYTES // (4 * kept)).bit_length() - 1)))
 
 
@@ -263,7 +249,7 @@ def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
     """The program in parts: each loop, and what lies between."""
     part: list[JaxprEqn] = []
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
+        if equation.primitive is loop:
             yield from ([part] if part else [])
             yield [equation]
             part = []
@@ -272,9 +258,14 @@ def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
     yield from ([part] if part else [])
 
 
+def _aval(a: Any) -> Any:
+    """Shape and dtype of a variable or literal."""
+    return a.aval
+
+
 def _is_scalar(equation: JaxprEqn) -> bool:
     """Whether it has to do with no neuron."""
-    return not any(a.aval.shape for a in (*equation.invars, *equation.outvars))
+    return not any(_aval(a).shape for a in (*equation.invars, *equation.outvars))
 
 
 def _variables(atoms: Iterable[Any]) -> list[Any]:
@@ -290,5 +281,5 @@ def _in_memory(dtype: Any) -> ir.Type:
     return ir.IntType(8) if dtype == np.bool_ else type_of(dtype, None)
 
 
-def _bytes(element: ir.Type) -> int:
+def _bytes(element: Any) -> int:
     return {ir.FloatType: 4, ir.DoubleType: 8}.get(type(element)) or element.width // 8

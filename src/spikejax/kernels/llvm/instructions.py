@@ -13,7 +13,7 @@ Value = Any
 Write = Callable[..., Value]
 """From a builder and arguments to the instructions' value."""
 
-TYPES: dict[str, ir.Type] = {
+TYPES: dict[str, Any] = {
     "bool": ir.IntType(1),
     "int8": ir.IntType(8),
     "uint8": ir.IntType(8),
@@ -21,6 +21,8 @@ TYPES: dict[str, ir.Type] = {
     "uint16": ir.IntType(16),
     "int32": ir.IntType(32),
     "uint32": ir.IntType(32),
+    "int64": ir.IntType(64),
+    "uint64": ir.IntType(64),
     "bfloat16": ir.IntType(16),
     "float32": ir.FloatType(),
     "float64": ir.DoubleType(),
@@ -173,7 +175,7 @@ def _call(build: ir.IRBuilder, name: str, kind: ir.Type, args: Any) -> Value:
     return build.call(function, args)
 
 
-def _suffix(kind: ir.Type) -> str:
+def _suffix(kind: Any) -> str:
     """How the name of an intrinsic tells of a type: v16f32."""
     return f"v{kind.count}{_suffix(kind.element)}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
 
