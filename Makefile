@@ -38,8 +38,9 @@ test: $(DEV) $(LAVA)  ## run the test suite, Lava's simulation of Loihi included
 test-laws: $(DEV)  ## check the cells by machine code as users have it: the tests compile without optimisation
 	SPIKEJAX_TESTS_OPTIMISED=1 .venv/bin/python -m pytest tests/cells/test_laws.py tests/cells/test_golden.py
 
-test-next: $(NEXT)  ## check the GPU kernels' code, and how they differentiate, on the newest JAX
-	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py
+test-next: $(NEXT)  ## check the kernels' code for GPU and CPU, and how they differentiate, on the newest JAX
+	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py \
+		tests/kernels/test_llvm.py
 
 test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
 	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers

@@ -18,8 +18,8 @@ from spikejax.typing import Static
 each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
 OTHER_WAYS = (
     {"backend": "xla", "backward": "associative"},
-    {"backend": "interpret", "residuals": "x"},
-    {"backend": "xla", "backward": "associative", "residuals": "x"},
+    {"backend": "llvm", "residuals": "x"},
+    {"backend": "llvm", "backward": "associative", "residuals": "x"},
 )
 """Every second cell goes one of these besides; the equations that they share are those of the others."""
 
@@ -48,7 +48,7 @@ def compiled(cell, at, **how):
 def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
     cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
     plain = jax.jit(partial(run_and_grad, run=by_scan), compiler_options=QUICK)(cell, at)
-    ways = [{"backend": "interpret"}, {"backend": "llvm"}]
+    ways = [{"backend": "interpret"}, {"backend": "xla"}]  # the laws of the cells go by the back end "llvm"
     if ALL.index(row) % 2:
         ways.append(OTHER_WAYS[ALL.index(row) // 2 % len(OTHER_WAYS)])
     for how in ways:
@@ -65,7 +65,7 @@ def test_packed_residuals_round_the_gradients(row: Row):
         return
     if ALL.index(row) % 3:
         return  # a third of the cells stand for the rest
-    backend = ("xla", "interpret")[ALL.index(row) % 2]
+    backend = ("llvm", "xla", "interpret")[ALL.index(row) // 3 % 3]
     outs, grads = compiled(cell, at, residuals="h", backend=backend)
     packed_outs, packed_grads = compiled(cell, at, residuals="packed", backend=backend)
     close(packed_outs, outs, 1e-6)
@@ -75,7 +75,7 @@ def test_packed_residuals_round_the_gradients(row: Row):
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [("refractory", "xla"), ("stochastic", "xla"), ("stochastic", "interpret"), ("both", "interpret")],
+    [("refractory", "xla"), ("stochastic", "llvm"), ("stochastic", "interpret"), ("both", "llvm")],
 )
 def test_wrapped_neurons(name, backend):
     cell = WRAPPED[name]
@@ -97,7 +97,7 @@ def test_wrapped_neurons(name, backend):
     ("shape", "steps"), [((1,), 1), ((1,), 9), ((512,), 2), ((3, 300), 1), ((3, 300), 9), ((2, 8, 64), 2)], ids=str
 )
 def test_any_number_of_neurons_and_steps(shape, steps):
-    """A block is 512 neurons: part of one, exactly one, one and a tail, several."""
+    """A block is 512 neurons, or a vector 16: part of one, exactly one, one and a tail, several."""
     key = jax.random.key(0)
     xs, w = 2 * jax.random.uniform(key, (steps, *shape)), jax.random.normal(key, (steps, *shape))
     cell = sx.ALIF(tau=jnp.linspace(1.5, 4.0, shape[-1]), v_threshold=0.5, beta=jnp.array(0.3))
@@ -110,18 +110,19 @@ def test_any_number_of_neurons_and_steps(shape, steps):
 
         return jax.jit(jax.value_and_grad(values, (0, 1), has_aux=True))(cell, xs)
 
-    close(both(backend="interpret"), both(backend="xla"), 5e-6)
+    for backend in ("interpret", "llvm"):
+        close(both(backend=backend), both(backend="xla"), 5e-6)
 
 
-@pytest.mark.parametrize("steps", [5, 8, 19])
+@pytest.mark.parametrize(("backend", "steps"), [("interpret", 5), ("llvm", 8), ("interpret", 19), ("llvm", 19)])
 @pytest.mark.parametrize(
     "cell", [sx.LIF(tau=3.0), sx.ALIF(v_threshold=0.5, decay_input=False), sx.NoisyLIF()], ids=repr
 )
-def test_the_kernel_packs_what_it_keeps_itself(cell, steps):
+def test_the_kernel_packs_what_it_keeps_itself(cell, backend, steps):
     xs = 2 * jax.random.normal(jax.random.key(0), (steps, 3, 171))
     state = cell.init_state(xs.shape[1:], key=jax.random.key(1))
-    last, ys, kept = jax.jit(BACKENDS["interpret"].packed)(cell, state, xs)
-    want_last, want_ys, hs = jax.jit(BACKENDS["interpret"].forward)(cell, state, xs)
+    last, ys, kept = jax.jit(BACKENDS[backend].packed)(cell, state, xs)
+    want_last, want_ys, hs = jax.jit(BACKENDS[backend].forward)(cell, state, xs)
     want = pack(hs, want_ys)
     assert jax.tree.map(lambda a: (a.dtype, a.shape), kept) == jax.tree.map(lambda a: (a.dtype, a.shape), want)
     floats = lambda tree: [a for a in jax.tree.leaves(tree) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]  # noqa: E731
@@ -134,7 +135,7 @@ def test_the_kernel_packs_what_it_keeps_itself(cell, steps):
     assert 0.05 < ys.mean() < 0.95
 
 
-@pytest.mark.parametrize("backend", ["xla", "interpret"])
+@pytest.mark.parametrize("backend", ["llvm", "xla", "interpret"])
 @pytest.mark.parametrize("residuals", ["h", "x", "packed"])
 def test_a_static_input_equals_its_repetition(backend, residuals):
     cell, x = sx.LIF(tau=jnp.array(3.0)), jnp.linspace(0.5, 3.0, 12).reshape(3, 4)
@@ -149,7 +150,7 @@ def test_a_static_input_equals_its_repetition(backend, residuals):
     close(*grads, 1e-5)
 
 
-@pytest.mark.parametrize("backend", ["xla", "interpret"])
+@pytest.mark.parametrize("backend", ["llvm", "xla", "interpret"])
 def test_bfloat16_in_and_out_over_a_float32_membrane(backend):
     cell, at = setup(ALL[1], HARD)
     xs = at.xs.astype(jnp.bfloat16)
@@ -161,7 +162,7 @@ def test_bfloat16_in_and_out_over_a_float32_membrane(backend):
     np.testing.assert_allclose(grad.astype(jnp.float32), exact, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("backend", ["xla", "interpret"])
+@pytest.mark.parametrize("backend", ["llvm", "interpret"])
 @pytest.mark.parametrize("how", [{}, {"residuals": "packed"}, {"residuals": "x"}, {"backward": "associative"}], ids=str)
 def test_states_that_are_kept_have_gradients(backend, how):
     cell, at = setup(ALL[1], HARD)

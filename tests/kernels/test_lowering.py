@@ -64,7 +64,12 @@ def test_a_choice_has_a_reason():
             return state, x
 
     shape = (4, 8)
-    assert which(sx.LIF(), shape) == ("xla", "on cpu XLA compiles the loop")
+    assert which(sx.LIF(), shape) == (
+        "llvm",
+        "its equations are elementwise, so LLVM compiles one CPU kernel of the whole loop",
+    )
+    assert which(sx.LIF(), shape, platform="tpu") == ("xla", "on tpu XLA compiles the loop")
+    assert which(Mixing(), shape).reason.startswith("no CPU kernel, because its equations use `reduce_sum`")
     assert which(sx.NoisyLIF(), shape, platform="gpu").backend == "triton"
     assert which(sx.Refractory(sx.LIF(), 2), shape, platform="gpu").backend == "triton"
     mixing = which(Mixing(), shape, platform="gpu")

@@ -204,7 +204,7 @@ def test_the_program_has_no_loop():
 
     assert " scan[" in primitives("scan")
     assert " scan[" not in primitives("associative") and "while" not in primitives("associative")
-    assert " scan[" in primitives("auto")
+    assert "_fused" in primitives("auto")
 
 
 def test_the_command_knows_the_method(capsys):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import AbstractMesh
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, reads, split
@@ -98,7 +99,8 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
 def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks | NotElementwiseError:
     """`blocks_of`, which needs shapes and dtypes alone; whether numbers may be `wide` changes what is traced."""
     try:
-        return _take_apart(*structure.unflatten([jax.ShapeDtypeStruct(*array) for array in arrays]))
+        with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # a block is not split among devices
+            return _take_apart(*structure.unflatten([jax.ShapeDtypeStruct(*array) for array in arrays]))
     except NotElementwiseError as error:
         return error
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive
+from jax.sharding import AbstractMesh
 
 from spikejax.kernels.kernel import Access
 from spikejax.typing import Array
@@ -86,7 +87,7 @@ def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> C
         on_refs(access, *refs)
         return access.order()
 
-    with jax.disable_jit(False):
+    with jax.disable_jit(False), jax.sharding.use_abstract_mesh(AbstractMesh((), ())):
         return jax.make_jaxpr(program)()
 
 

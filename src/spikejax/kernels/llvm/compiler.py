@@ -2,7 +2,7 @@
 
 import ctypes
 import hashlib
-from functools import cache, reduce
+from functools import reduce
 from importlib import resources
 from threading import Lock
 from typing import Any
@@ -124,21 +124,16 @@ def _index(value: int) -> ir.Constant:
 
 
 def _compiled(text: str) -> Any:
+    """The engine that holds a module's machine code; it owns the target machine that it is given."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features, target = llvm.get_host_cpu_features().flatten(), llvm.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
     module = llvm.parse_assembly(text)
     module.link_in(llvm.parse_assembly(resources.files(__name__.rpartition(".")[0]).joinpath("handler.ll").read_text()))
     module.verify()
-    passes = llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options(speed_level=3))
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, _machine())
+    engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     return engine
-
-
-@cache
-def _machine() -> llvm.TargetMachine:
-    """The processor of this machine, with all that it can do."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)

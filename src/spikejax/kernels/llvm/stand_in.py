@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -21,44 +20,43 @@ def either(kernel: Callable[..., Any], plain: Callable[..., Any], *args: Any) ->
     a kernel, and on other platforms than the CPU. `vmap` goes into both.
     """
     leaves, structure = jax.tree.flatten(args)
-    outs, out_structure = jax.tree.flatten(jax.eval_shape(plain, *args))
+    program, out = jax.make_jaxpr(plain, return_shape=True)(*args)
 
     def flat(function: Callable[..., Any]) -> Flat:
         return lambda *leaves: jax.tree.leaves(function(*structure.unflatten(leaves)))
 
-    shapes = tuple((a.shape, a.dtype) for a in outs)
-    found = _either.bind(*leaves, kernel=flat(kernel), plain=flat(plain), shapes=shapes)
-    return out_structure.unflatten(found)
+    found = _either.bind(*leaves, kernel=flat(kernel), plain=flat(plain), outs=tuple(program.out_avals))
+    return jax.tree.structure(out).unflatten(found)
 
 
-def _evaluate(*args: Any, kernel: Flat, plain: Flat, shapes: Any) -> list[Any]:
+def _evaluate(*args: Any, kernel: Flat, plain: Flat, outs: Any) -> list[Any]:
     return jax.jit(kernel)(*args)
 
 
-def _abstract(*avals: Any, kernel: Flat, plain: Flat, shapes: Any) -> list[ShapedArray]:
-    return [ShapedArray(*shape) for shape in shapes]
+def _abstract(*avals: Any, kernel: Flat, plain: Flat, outs: Any) -> list[Any]:
+    return list(outs)
 
 
-def _jvp(primals: Any, tangents: Any, *, kernel: Flat, plain: Flat, shapes: Any) -> Any:
+def _jvp(primals: Any, tangents: Any, *, kernel: Flat, plain: Flat, outs: Any) -> Any:
     return jax.jvp(plain, tuple(primals), tuple(map(ad.instantiate_zeros, tangents)))
 
 
-def _batch(args: Any, dims: Any, *, kernel: Flat, plain: Flat, shapes: Any) -> tuple[Any, Any]:
+def _batch(args: Any, dims: Any, *, kernel: Flat, plain: Flat, outs: Any) -> tuple[Any, Any]:
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
 
     def many(function: Flat) -> Flat:
         return jax.vmap(function, in_axes=tuple(dims), axis_size=size)
 
-    shapes = tuple(((size, *shape), dtype) for shape, dtype in shapes)
-    return _either.bind(*args, kernel=many(kernel), plain=many(plain), shapes=shapes), [0] * len(shapes)
+    outs = jax.make_jaxpr(many(plain))(*args).out_avals
+    return _either.bind(*args, kernel=many(kernel), plain=many(plain), outs=tuple(outs)), [0] * len(outs)
 
 
-def _lower(ctx: Any, *args: Any, kernel: Flat, plain: Flat, shapes: Any) -> Any:
+def _lower(ctx: Any, *args: Any, kernel: Flat, plain: Flat, outs: Any) -> Any:
     function = kernel if _on_one_device(ctx.module_context.axis_context) else plain
     return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
 
-def _lower_elsewhere(ctx: Any, *args: Any, kernel: Flat, plain: Flat, shapes: Any) -> Any:
+def _lower_elsewhere(ctx: Any, *args: Any, kernel: Flat, plain: Flat, outs: Any) -> Any:
     return mlir.lower_fun(plain, multiple_results=True)(ctx, *args)
 
 
