@@ -9,7 +9,7 @@ from _on_jax import OnJax
 from _problems import Problem, currents
 
 import spikejax as sx
-from spikejax.kernels import why_not_fused
+from spikejax.kernels import fused_scan, why_not_fused
 
 WRAPPERS = {
     "Refractory": lambda: sx.cells.Refractory(cell=sx.LIF(), steps=2),
@@ -44,15 +44,20 @@ def per_neuron(cell: Any, neurons: int) -> Any:
 
 
 def run(problem: Problem) -> OnJax:
-    """The `cell` of that name by `method`, with gradients to its input and to its arrays."""
+    """The `cell` of that name by the back end `backend`, or by plain scan, with gradients to its input and arrays."""
     x, g = currents(problem)
     cell = make(problem["cell"])
     if problem["per_neuron"]:
         cell = per_neuron(cell, x.shape[-1])
 
+    def neuron(cell: Any, state: Any, x: jax.Array) -> jax.Array:
+        if "backend" in problem:
+            return fused_scan(cell, state, x, backend=problem["backend"])[1]
+        return sx.run(cell, x, state, method="scan")[1]
+
     def both(cell: Any, x: jax.Array, g: jax.Array) -> dict[str, Any]:
         state = cell.init_state(x.shape[1:], key=jax.random.key(0))
-        y, pull = jax.vjp(lambda cell, x: sx.run(cell, x, state, method=problem["method"])[1], cell, x)
+        y, pull = jax.vjp(lambda cell, x: neuron(cell, state, x), cell, x)
         of_cell, of_x = pull(g)
         leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(of_cell)}
         return {"outputs": y, "gradient": of_x} | leaves

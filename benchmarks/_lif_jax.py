@@ -11,6 +11,7 @@ from flax import nnx
 from jax import lax
 
 import spikejax as sx
+from spikejax.kernels import fused_scan
 from spikejax.typing import Array
 
 CELL = sx.LIF(tau=2.0, decay_input=True, v_reset=0.0, surrogate=sx.surrogate.ATan(2.0))
@@ -19,6 +20,11 @@ CELL = sx.LIF(tau=2.0, decay_input=True, v_reset=0.0, surrogate=sx.surrogate.ATa
 def spikejax(problem: Problem) -> OnJax:
     """LIF of spikejax by `method` of `run`."""
     return _through(problem, lambda xs: sx.run(CELL, xs, method=problem["method"])[1])
+
+
+def by_xla(problem: Problem) -> OnJax:
+    """The fused op by loops that XLA compiles."""
+    return _through(problem, lambda xs: fused_scan(CELL, CELL.init_state(xs.shape[1:]), xs, backend="xla")[1])
 
 
 def checkpointed(problem: Problem) -> OnJax:

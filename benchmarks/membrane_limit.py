@@ -31,7 +31,7 @@ COPIES = {
     "xla_copy": Entry("XLA copy", "_lif_jax.copy"),
     "torch_copy": Entry("torch.Tensor.copy_", "_lif_torch.copy"),
 }
-WAYS = {name: LOOPS[name] for name in ("spikejax", "scan", "checkpoint")}
+WAYS = {name: LOOPS[name] for name in ("spikejax", "xla", "scan", "checkpoint")}
 
 
 def cases(tiny: bool, device: str) -> list[Case]:

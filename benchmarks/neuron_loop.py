@@ -21,6 +21,7 @@ COMPILED_STEPS = 64
 SPYX = ("spyx", "grain", "array_record", "portpicker", "cloudpickle")
 ENTRIES = {
     "spikejax": Entry("spikejax", "_lif_jax.spikejax", {"method": "auto"}),
+    "xla": Entry("spikejax, loops by XLA", "_lif_jax.by_xla"),
     "scan": Entry("plain lax.scan", "_lif_jax.spikejax", {"method": "scan"}),
     "checkpoint": Entry("lax.scan, checkpointed step", "_lif_jax.checkpointed"),
     "spyx": Entry(

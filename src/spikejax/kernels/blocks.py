@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import AbstractMesh
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, reads, split
+from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, Rewrites, reads, split
 from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
 from spikejax.typing import Array, Sequence, Shape, State
 
@@ -80,6 +80,11 @@ class Blocks(NamedTuple):
     s: jax.ShapeDtypeStruct
     drives: Callable[[list[Array], list[Array]], Drives]
     shared: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]]
+
+    def without(self, rewrites: Rewrites) -> "Blocks":
+        """The same without some primitives, which are computed as `rewrites` says."""
+        names = "charge", "emit", "charge_back", "emit_back"
+        return self._replace(**{name: getattr(self, name).without(rewrites) for name in names})
 
 
 def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:

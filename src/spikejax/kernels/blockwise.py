@@ -1,13 +1,14 @@
 """What back ends that run the kernels on blocks of neurons share: which arrays go in, and what comes out."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.blocks import Blocks, Drives, blocks_of
+from spikejax.kernels.elementwise import Rewrites
 from spikejax.kernels.kernel import REGISTERS, Access, Input, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
 from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, steps_of, with_floats
@@ -15,7 +16,13 @@ from spikejax.typing import Array, Sequence, State
 
 
 class Blockwise:
-    """A back end of one kernel forward and one backward, for every cell whose equations are elementwise."""
+    """A back end of one kernel forward and one backward, for every cell whose equations are elementwise.
+
+    Attributes:
+        rewrites: primitives that it lacks, in terms of those that it has.
+    """
+
+    rewrites: ClassVar[Rewrites] = {}
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
         """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
@@ -34,7 +41,7 @@ class Blockwise:
     def _run(
         self, cell: ChargeFireReset, state: State, xs: Sequence, keep: str = ""
     ) -> tuple[State, Array, State, list[Array]]:
-        blocks, steps = blocks_of(cell, state, xs), steps_of(xs)
+        blocks, steps = blocks_of(cell, state, xs).without(self.rewrites), steps_of(xs)
         (params, tables), (own, shared) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
         charged, last_shared = blocks.shared(tables, shared)
         kept = {"h": lambda a: a.dtype, "packed": lambda _: jnp.bfloat16}.get(keep)
@@ -53,7 +60,7 @@ class Blockwise:
         """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
         if hs is None and steps_of(xs) > REGISTERS:
             hs = self.forward(cell, state, xs)[2]
-        blocks = blocks_of(cell, state, xs)
+        blocks = blocks_of(cell, state, xs).without(self.rewrites)
         own_of = blocks.layout.of_state
         (params, tables), pull_cell = jax.vjp(blocks.layout.of_cell, cell)
         own, shared = own_of(state)

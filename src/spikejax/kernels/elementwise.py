@@ -5,7 +5,8 @@ computed for all steps before the kernel starts, as drives. What is left must tr
 runs on a block of any shape.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import reduce
 from itertools import accumulate
 from typing import Any
@@ -57,12 +58,13 @@ def integer_power(a: Array, y: int) -> Array:
 REWRITES: dict[str, Callable[..., Array]] = {
     "add_any": jnp.add,
     "copy": lambda a: a,
-    "floor": lambda a, **_: floor(a),
     "integer_pow": integer_power,
-    "round": round_off,
     "square": lambda a: a * a,
     "stop_gradient": lambda a: a,
 }
+"""Primitives that no back end needs to know, in terms of others."""
+
+ROUNDING: dict[str, Callable[..., Array]] = {"floor": lambda a, **_: floor(a), "round": round_off}
 """Primitives that Triton or Mosaic GPU lack, in terms of those that they have."""
 
 
@@ -115,6 +117,7 @@ class OnBlocks:
 
     Attributes:
         program: the function, as traced.
+        rewrites: primitives that are computed by other ones.
 
     Args:
         function: from trees of arrays to a tree of arrays, elementwise.
@@ -127,14 +130,20 @@ class OnBlocks:
 
     def __init__(self, function: Callable[..., Any], shape: Shape, *args: Any) -> None:
         self.program, out = jax.make_jaxpr(function, return_shape=True)(*args)
-        self._structure = jax.tree.structure(out)
+        self._structure, self.rewrites = jax.tree.structure(out), REWRITES
         _check(self.program.jaxpr, shape)
+
+    def without(self, rewrites: "Rewrites") -> "OnBlocks":
+        """The same function without some primitives more, which are computed as `rewrites` says."""
+        other = copy(self)
+        other.rewrites = {**self.rewrites, **rewrites}
+        return other
 
     def __call__(self, *args: Any) -> Any:
         """What `function` gives, in the shape of the blocks among `args`."""
         leaves = jax.tree.leaves(args)
         block = max((jnp.shape(a) for a in leaves), key=len)
-        outs = _evaluate(self.program.jaxpr, self.program.consts, leaves, block)
+        outs = _evaluate(self.program.jaxpr, self.program.consts, leaves, block, self.rewrites)
         return self._structure.unflatten([jnp.broadcast_to(a, block) for a in outs])
 
 
@@ -171,7 +180,12 @@ def _program(jaxpr: Jaxpr, inputs: list[Any], equations: list[JaxprEqn], outputs
     return jaxpr_as_fun(ClosedJaxpr(part, []))
 
 
-def _evaluate(jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block: Shape) -> list[Any]:
+Rewrites = Mapping[str, Callable[..., Array]]
+
+
+def _evaluate(
+    jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block: Shape, rewrites: Rewrites
+) -> list[Any]:
     """What `jaxpr` gives for blocks: scalars stay scalars, all else has the shape of the block."""
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
 
@@ -179,19 +193,19 @@ def _evaluate(jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block
         return a.val if isinstance(a, Literal) else values[a]
 
     for equation in jaxpr.eqns:
-        outs = _bind(equation, [read(a) for a in equation.invars], block)
+        outs = _bind(equation, [read(a) for a in equation.invars], block, rewrites)
         values.update(zip(equation.outvars, outs, strict=True))
     return [read(a) for a in jaxpr.outvars]
 
 
-def _bind(equation: JaxprEqn, args: list[Any], block: Shape) -> list[Any]:
+def _bind(equation: JaxprEqn, args: list[Any], block: Shape, rewrites: Rewrites) -> list[Any]:
     inner = called(equation)
     if inner is not None:
-        return _evaluate(*inner, args, block)
+        return _evaluate(*inner, args, block, rewrites)
     if equation.primitive.name == "broadcast_in_dim":
         return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
     own = block if any(jnp.shape(a) for a in args) else ()
-    rewrite = REWRITES.get(equation.primitive.name)
+    rewrite = rewrites.get(equation.primitive.name)
     if rewrite is not None:
         return [rewrite(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
     return [equation.primitive.bind(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]

@@ -13,6 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.kernels.blockwise import Blockwise
+from spikejax.kernels.elementwise import ROUNDING
 from spikejax.kernels.kernel import Access
 from spikejax.kernels.template import Floats
 from spikejax.typing import Array
@@ -73,6 +74,8 @@ class Triton(Blockwise):
         interpret: True runs the kernels on a CPU, slowly, for tests.
     """
 
+    rewrites = ROUNDING
+
     def __init__(self, interpret: bool = False) -> None:
         self._interpret = interpret
 
@@ -90,6 +93,8 @@ class Triton(Blockwise):
 
 class Mosaic(Blockwise):
     """The back end in the Mosaic GPU language, for the day when JAX no longer has Triton."""
+
+    rewrites = ROUNDING
 
     def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
         size = given[0].shape[-1]
