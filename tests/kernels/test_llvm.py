@@ -11,10 +11,11 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec
 from tests.cells.runs import close
+from tests.kernels.machine import by_machine_code
 
 import spikejax as sx
 from spikejax.kernels import fused_scan, which
-from spikejax.kernels.llvm import CPU, compiler
+from spikejax.kernels.llvm import compiler
 from spikejax.kernels.llvm.access import program_of
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-3, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan]
@@ -92,18 +93,6 @@ OPERATIONS = {
     "pow": (lax.pow, np.linspace(0.1, 9, 61, dtype=np.float32), np.linspace(-4, 5, 61, dtype=np.float32)),
     "integer_pow": (lambda a: lax.integer_pow(a, -3), np.linspace(0.1, 9, 61, dtype=np.float32)),
 }
-
-
-def by_machine_code(function, *args):
-    """`function` of blocks of the rows `args`."""
-    out = jax.eval_shape(function, *args)
-
-    def on_refs(access, *refs):
-        *sources, target = refs
-        access.write(target, function(*access.read(sources)))
-
-    (found,) = jax.jit(lambda *args: CPU._launch(on_refs, "test", list(args), [out]))(*args)
-    return np.asarray(found)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

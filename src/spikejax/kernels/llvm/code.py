@@ -16,12 +16,10 @@ from llvmlite import ir
 
 from spikejax.kernels.elementwise import called
 from spikejax.kernels.llvm.access import load, loop, store
-from spikejax.kernels.llvm.functions import FUNCTIONS
+from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
 from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
 
 INDEX = ir.IntType(64)
-TILE_BYTES, FEWEST, MOST = 2**14, 128, 2048
-"""What a tile keeps from step to step should take no more than half of a first cache; its least and most neurons."""
 
 
 class Memory(NamedTuple):
@@ -109,13 +107,13 @@ class Tile:
                 if _aval(a).shape:
                     self._put(self._kept[a], v, self._read(out, names))
 
-    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None) -> None:
+    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None, contract: bool = False) -> None:
         for equation in equations:
             args = [self._value(a, names, v) for a in equation.invars]
             name, out = equation.primitive.name, equation.outvars[0]
             inner = called(equation)
             if inner is not None:
-                self._call(*inner, args, equation.outvars, names, v)
+                self._call(*inner, args, equation.outvars, names, v, contract)
             elif equation.primitive is load:
                 names[out] = self._load(equation.params["ref"], v, args)
             elif equation.primitive is store:
@@ -125,21 +123,23 @@ class Tile:
                 names[out] = splat(self._build, args[0], self._lanes) if equation.params["shape"] else args[0]
             elif name in FUNCTIONS and _aval(out).dtype == np.float32:
                 program = _in_plain_operations(equation)
-                self._call(program.jaxpr, program.consts, args, equation.outvars, names, v)
+                self._call(program.jaxpr, program.consts, args, equation.outvars, names, v, name not in EXACT_PRODUCTS)
             else:
-                names[out] = self._elementwise(equation, args)
+                names[out] = self._elementwise(equation, args, contract)
 
-    def _elementwise(self, equation: JaxprEqn, args: list[Value]) -> Value:
+    def _elementwise(self, equation: JaxprEqn, args: list[Value], contract: bool) -> Value:
         out = _aval(equation.outvars[0])
         if out.shape:
             args = [a if lanes_of(a) else splat(self._build, a, self._lanes) for a in args]
         dtypes = [_aval(a).dtype for a in equation.invars]
-        return emit(self._build, equation.primitive.name, args, dtypes, out.dtype, equation.params)
+        return emit(self._build, equation.primitive.name, args, dtypes, out.dtype, equation.params, contract)
 
-    def _call(self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value | None) -> None:
+    def _call(
+        self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value | None, contract: bool
+    ) -> None:
         inner = dict(zip(jaxpr.constvars, map(_scalar_constant, consts), strict=True))
         inner.update(zip(jaxpr.invars, args, strict=True))
-        self._equations(jaxpr.eqns, inner, v)
+        self._equations(jaxpr.eqns, inner, v, contract)
         for out, a in zip(outs, jaxpr.outvars, strict=True):
             names[out] = self._read(a, inner)
 
@@ -237,12 +237,6 @@ def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:
     """An elementary function as a program."""
     function = partial(FUNCTIONS[equation.primitive.name], **equation.params)
     return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(_aval(a).shape, _aval(a).dtype) for a in equation.invars))
-
-
-def tile_of(program: ClosedJaxpr) -> int:
-    """Most neurons in a tile."""
-    kept = sum(len(e.invars) for e in program.jaxpr.eqns if e.primitive is loop) or 1
-    return min(MOST, max(FEWEST, 2 ** ((TILE_BYTES // (4 * kept)).bit_length() - 1)))
 
 
 def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 from llvmlite import ir
 
-from spikejax.kernels.llvm.code import INDEX, Memory, Tile, tile_of
+from spikejax.kernels.llvm.code import INDEX, Memory, Tile
 
 ALIGNED = 64
 """Bytes: how XLA aligns arrays, and the widest vectors that there are."""
@@ -26,6 +26,9 @@ STREAMED = 2**23
 
 SHARED = 2**18
 """Neurons times steps from which on threads share a kernel: handing over to one takes some microseconds."""
+
+FEWEST, MOST = 256, 2048
+"""Neurons in a tile: few enough that what they keep from step to step stays in the first cache, or near it."""
 
 POINTER = ir.PointerType()
 
@@ -55,7 +58,7 @@ def target_of(name: str, programs: dict[int, ClosedJaxpr], arrays: list[Any], gi
 def _module(programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int) -> ir.Module:
     """All that `handler.ll` wants of a kernel."""
     module, size = ir.Module("kernel"), arrays[0].shape[-1]
-    tile = tile_of(programs[max(programs)])
+    tile = min(MOST, max(FEWEST, -(-size // (8 * LANES)) * LANES))  # eight tiles to share, where there is enough
     tiles = -(-size // tile)
     numbers = {
         "given": given,

@@ -1,7 +1,7 @@
 """Elementary functions of float32 in the operations that every vector unit has.
 
 Each is straight-line code in sums, products, quotients, comparisons, choices and the bits of a number: no table, no
-loop, no fused multiply-add. Errors are the largest seen against float64, in units in the last place (ulp) of the
+loop. Errors are the largest seen against float64, in units in the last place (ulp) of the
 result. At 0, -0, ±∞ and NaN they give what NumPy gives. A number below 2^-126, given or found, may count as 0.
 
 They are for compilers that keep the order of operations, which XLA does not: it takes (a + c) - c for a.
@@ -257,3 +257,6 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "square": _primitive(lambda x: x * x),
 }
 """Primitives of JAX, by name, as functions of the same arguments and parameters."""
+
+EXACT_PRODUCTS = ("erfc", "integer_pow", "pow", "rem")
+"""Those that count on how products are rounded; in the others a product and a sum may be one operation."""

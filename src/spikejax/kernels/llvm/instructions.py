@@ -39,7 +39,9 @@ def why_not(name: str, dtypes: list[Any]) -> str | None:
     return None if name in CONVERSIONS or name in _table(_wide(kinds)[0]) else f"`{name}` of {kinds[0]}"
 
 
-def emit(build: ir.IRBuilder, name: str, args: list[Value], dtypes: list[Any], out: Any, params: dict) -> Value:
+def emit(
+    build: ir.IRBuilder, name: str, args: list[Value], dtypes: list[Any], out: Any, params: dict, contract: bool = False
+) -> Value:
     """Writes the instructions of a primitive; their value.
 
     Args:
@@ -49,6 +51,7 @@ def emit(build: ir.IRBuilder, name: str, args: list[Value], dtypes: list[Any], o
         dtypes: theirs.
         out: dtype of the result.
         params: of the primitive.
+        contract: whether a product and a sum may be one instruction, which rounds once.
     """
     kinds, end = [np.dtype(dtype).name for dtype in dtypes], np.dtype(out).name
     if name in CONVERSIONS:
@@ -58,7 +61,8 @@ def emit(build: ir.IRBuilder, name: str, args: list[Value], dtypes: list[Any], o
         found = emit(build, name, args, _wide(kinds), np.float32, params)
         return _rounded(build, found) if end == "bfloat16" else found
     more = [params["rounding_method"]] if name == "round" else []
-    return _table(kinds[0])[name](build, *args, *more)
+    flags = {"flags": ["contract"]} if contract and name in CONTRACTED and kinds[0].startswith("float") else {}
+    return _table(kinds[0])[name](build, *args, *more, **flags)
 
 
 def type_of(dtype: Any, lanes: int | None) -> ir.Type:
@@ -188,9 +192,21 @@ def _first_if(sign: str) -> Write:
     """The one that compares so with the other, or NaN where either is."""
 
     def write(build: ir.IRBuilder, a: Value, b: Value) -> Value:
+        if _is_number(a):
+            return build.select(build.fcmp_ordered(sign, a, b), a, b)
+        if _is_number(b):
+            return build.select(build.fcmp_ordered(sign, b, a), b, a)
         return build.select(build.or_(build.fcmp_ordered(sign, a, b), _is_nan(build, a)), a, b)
 
     return write
+
+
+def _is_number(value: Value) -> bool:
+    """Whether it is a constant, and not NaN."""
+    if not isinstance(value, ir.Constant) or value.constant is ir.Undefined:
+        return False
+    elements = value.constant if isinstance(value.constant, list) else [value.constant]
+    return all(element == element for element in elements)
 
 
 def _first_integer_if(sign: str) -> Write:
@@ -250,6 +266,8 @@ FLOATS: dict[str, Write] = {
     **{name: _compare(sign) for name, sign in SIGNS.items()},
 }
 """Of floating-point numbers."""
+
+CONTRACTED = ("add", "sub", "mul")
 
 BITS: dict[str, Write] = {
     "add": ir.IRBuilder.add,
