@@ -1,5 +1,6 @@
 """What every test starts from. Warnings are errors: see `filterwarnings` in pyproject.toml."""
 
+import functools
 import gc
 import os
 from importlib.metadata import version
@@ -17,6 +18,12 @@ if not os.environ.get("SPIKEJAX_TESTS_OPTIMISED"):
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax._src.interpreters import mlir  # noqa: E402
+
+# Each program is written in a context of its own, which takes as long to make as a small program to compile: one will
+# do for all of them. Not public, so where a later JAX has it no more the tests only take longer.
+if hasattr(mlir, "make_ir_context") and not os.environ.get("SPIKEJAX_TESTS_OPTIMISED"):
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What is recorded of a run, gradients at layers, operations."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,12 +43,19 @@ def test_the_membrane_before_the_reset():
     np.testing.assert_allclose(kept["h"][0], XS[0])
 
 
+@cache
+def every_step(ending):
+    """What the reductions are of, with lengths or without."""
+    names = dict.fromkeys(("spikes", "membrane", "h", "0.output", "1.input"))
+    lengths = LENGTHS if ending else None
+    return jax.jit(lambda xs: sx.run(NET, xs, record=names, lengths=lengths)[1][1])(XS)
+
+
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("chunk", [11, 4, 1])
 def test_reductions_are_those_of_every_step(chunk, lengths):
-    whole = dict.fromkeys(("spikes", "membrane", "h", "0.output", "1.input"))
     ways = {"spikes": "mean", "membrane": "max", "h": "sum", "0.output": "sum", "1.input": "max"}
-    every = jax.jit(lambda xs: sx.run(NET, xs, record=whole, lengths=lengths)[1][1])(XS)
+    every = every_step(lengths is not None)
     run = jax.jit(lambda xs: sx.run(NET, xs, record=ways, chunk=chunk, lengths=lengths, remat=chunk == 4)[1][1])
     found = run(XS)
     assert set(found) == set(every)
@@ -72,9 +81,9 @@ def test_a_rate_needs_no_memory_for_the_steps():
 
 @pytest.mark.parametrize("chunk", [11, 4])
 def test_a_function_of_each_step(chunk):
-    of_all = sx.run(NET, XS, record="spikes")[1][1]
+    of_all = every_step(False)
     record = {"spikes": lambda s: s.mean((1, 2)), "1.spikes": None}
-    found = sx.run(NET, XS, record=record, chunk=chunk)[1][1]
+    found = jax.jit(lambda xs: sx.run(NET, xs, record=record, chunk=chunk)[1][1])(XS)
     np.testing.assert_array_equal(found["1.spikes"], of_all["1.spikes"])
     np.testing.assert_allclose(found["2.1.spikes"], of_all["2.1.spikes"].mean((1, 2)), rtol=1e-6)
 
@@ -87,11 +96,9 @@ def test_gradients_at_layers(chunk):
     loss = lambda ys: (ys * WEIGHTS).sum()  # noqa: E731
     found = layer_gradients(loss, NET, XS, names, chunk=chunk)
     assert set(found) == set(names)
-    kept = jax.jit(lambda xs: sx.run(NET, xs, record=("0.output", "1.spikes"))[1][1])(XS)
-    by_hand = jax.jit(jax.grad(lambda xs: _after(xs, slice(1, None))))(kept["0.output"])
+    by_hand, of_spikes = of_the_rest()
     np.testing.assert_allclose(found["0.output"], by_hand, atol=1e-5)
     np.testing.assert_allclose(found["1.input"], by_hand, atol=1e-5)
-    of_spikes = jax.jit(jax.grad(lambda s: _after(s, slice(2, None))))(kept["1.spikes"])
     np.testing.assert_allclose(found["1.spikes"], of_spikes, atol=1e-5)
     assert all(jnp.abs(g).max() > 0 for g in found.values())
     assert nudged({"4.output": 0.0 * found["4.output"] + 3.0}) != nudged({})
@@ -100,8 +107,16 @@ def test_gradients_at_layers(chunk):
 WEIGHTS = jax.random.normal(jax.random.key(2), (T, N, 4))
 
 
-def _after(xs, part):
-    return (sx.run(Sequential(*list(NET)[part]), xs)[1] * WEIGHTS).sum()
+@cache
+def of_the_rest():
+    """The gradients of the network cut behind layers 0 and 1, at what these put out."""
+
+    def after(xs, first):
+        return (sx.run(Sequential(*list(NET)[first:]), xs)[1] * WEIGHTS).sum()
+
+    kept = every_step(False)
+    both = jax.jit(lambda output, spikes: (jax.grad(after)(output, 1), jax.grad(after)(spikes, 2)))
+    return both(kept["0.output"], kept["1.spikes"])
 
 
 def test_gradients_reach_into_loops_and_leave_statistics_alone():

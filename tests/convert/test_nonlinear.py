@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from tests.convert.networks import Residual, inputs
-from tests.convert.test_convert import Analog, rate
+from tests.convert.test_convert import Analog, rate, rates
 
 import spikejax as sx
 from spikejax.convert import Compensated, MultiThresholdIF, RunningMean, convert, measure
@@ -64,9 +64,10 @@ def test_with_analog_activations_it_is_the_network(make):
 def test_the_error_falls_as_one_over_t(make):
     ann = make(nnx.Rngs(0))
     net = convert(ann, X, nonlinear=MultiThresholdIF())
-    few, many = (np.abs(rate(net, steps=steps) - jax.jit(ann)(X)).max() for steps in (32, 256))
+    want = jax.jit(ann)(X)
+    few, many = (np.abs(found - want).max() for found in rates(net, X, 32, 256))
     assert many < 0.25 * few
-    assert many < 0.03 * np.abs(jax.jit(ann)(X)).max()
+    assert many < 0.03 * np.abs(want).max()
 
 
 def test_weights_see_spikes():

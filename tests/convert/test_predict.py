@@ -63,7 +63,7 @@ def test_accuracy_over_time(net):
 
 def test_a_network_that_draws_is_calibrated_on_what_it_draws():
     net, key = convert(chain(nnx.Rngs(0)), X, neuron=RateIF(v_init=0.5), coding="poisson"), jax.random.key(1)
-    drawn, start = calibrate_offset(net, X, 8, key=key)[0], net.init_state(X.shape, key=key)[0]
+    drawn, start = jax.jit(lambda x: calibrate_offset(net, x, 8, key=key)[0])(X), net.init_state(X.shape, key=key)[0]
     np.testing.assert_array_equal(*(sx.run(net[0], X, first, steps=8)[1] for first in (drawn, start)))
     labels = np.zeros(len(X), int)
     assert accuracy_over_time(net, X, labels, 8, calibrated=True, key=key).shape == (8,)

@@ -34,9 +34,9 @@ def every_way(graph, params, rest, state, xs, chunks):
         return jnp.sum(ys * jnp.cos(jnp.arange(ys.size)).reshape(ys.shape)), (ys, *others)
 
     by_chunk = [jax.grad(loss, (0, 1), has_aux=True)(params, xs, chunk) for chunk in chunks]
-    several = jax.vmap(lambda xs: out(params, xs)[0])(jnp.stack([xs[::-1], xs]))[1]
     still = jnp.broadcast_to(xs[0], xs.shape)
-    static = out(params, xs[0], steps=T, chunk=chunks[-1])[0], out(params, still, chunk=chunks[-1])[0]
+    repeated, several = jax.vmap(lambda xs: out(params, xs)[0])(jnp.stack([still, xs]))
+    static = out(params, xs[0], steps=T, chunk=chunks[-1])[0], repeated
     net, stepped = nnx.merge(graph, params, rest, copy=True), []
     for x in xs[:2] if chunks[1:] else ():
         state, y = net.step(state, x)

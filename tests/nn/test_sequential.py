@@ -158,7 +158,7 @@ def test_closed_over_by_jit_and_vmap():
     net = build()
     _, want = sx.run(net, XS)
     _, jitted = jax.jit(lambda xs: sx.run(net, xs))(XS)
-    _, mapped = jax.vmap(lambda xs: sx.run(net, xs), in_axes=1, out_axes=(0, 1))(XS[:, :, None])
+    _, mapped = jax.jit(jax.vmap(lambda xs: sx.run(net, xs), in_axes=1, out_axes=(0, 1)))(XS[:, :, None])
     np.testing.assert_allclose(jitted, want, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(mapped[:, :, 0], want, rtol=1e-5, atol=1e-6)
 

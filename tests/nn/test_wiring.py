@@ -126,11 +126,23 @@ def test_static_input_and_lengths(name):
     net, lengths = CASES[name](), np.array([2, 6, 3])
     both = jax.jit(lambda: (sx.run(net, XS[0], steps=T), sx.run(net, XS, lengths=lengths, chunk=4)))
     static, (state, ys) = both()
-    close(static, by_steps(net, np.broadcast_to(XS[0], XS.shape)))
-    for i, length in enumerate(lengths):
-        last, want = by_steps(net, XS[:length, i : i + 1])
-        close(ys[:, i : i + 1], jnp.concatenate([want, jnp.repeat(want[-1:], T - length, 0)]))
-        close(jax.tree.map(lambda a, i=i: a[i : i + 1], state), last)
+
+    @jax.jit
+    def after_every_step(xs):
+        def step(state, x):
+            state, y = net.step(state, x)
+            return state, (state, y)
+
+        return jax.lax.scan(step, start(net, xs), xs)[1]
+
+    states, want = after_every_step(np.broadcast_to(XS[0], XS.shape))
+    close(static, (jax.tree.map(lambda a: a[-1], states), want))
+    for i, length in enumerate(lengths):  # alone, others' steps being zero
+        states, want = jax.tree.map(
+            lambda a, i=i: np.asarray(a)[:, i], after_every_step(XS * (np.arange(N) == i)[:, None])
+        )
+        close(ys[:, i], np.concatenate([want[:length], np.repeat(want[length - 1 : length], T - length, 0)]))
+        close(jax.tree.map(lambda a, i=i: a[i], state), jax.tree.map(lambda a, n=length: a[n - 1], states))
 
 
 def test_equations_of_residual_and_parallel():
@@ -211,13 +223,14 @@ def test_reversed_reads_each_sequence_from_its_end():
     lengths = np.array([2, 6, 3])
     grads, (ys, _) = gradients(net, sx.run)
     assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(grads))
-    _, forward = sx.run(net[0], XS)
-    _, backward = sx.run(Sequential(net[1][0], net[1][1]), XS[::-1])
+    run = nnx.jit(sx.run)
+    _, forward = run(net[0], XS)
+    _, backward = run(Sequential(net[1][0], net[1][1]), XS[::-1])
     close(ys, jnp.concatenate([forward, backward[::-1]], -1))
     assert sx.scan.plan(Sequential(linear(), net), 6).chunk == 6
-    _, cut = sx.run(Sequential(net), XS, lengths=lengths)
+    _, cut = run(Sequential(net), XS, lengths=lengths)
     for i, length in enumerate(lengths):
-        close(cut[:length, i : i + 1], sx.run(net, XS[:length, i : i + 1])[1])
+        close(cut[:length, i : i + 1], run(net, XS[:length, i : i + 1])[1])
     whole = Sequential(net, linear(2 * F, F), sx.PSN(T=T, key=jax.random.key(0)))
     assert sx.run(Sequential(Residual(Reversed(whole))), XS[0], steps=T)[1].shape == XS.shape
     with pytest.raises(ValueError, match=r"layer 0.1 starts at the end .* all 6 steps in one chunk, got chunk=2"):

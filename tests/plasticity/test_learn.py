@@ -58,7 +58,7 @@ def close(a, b, atol=2e-3):
 
 def test_it_is_each_rule_on_what_was_recorded(whole):
     net = network()
-    state, (ys, kept) = sx.run(net, XS, record=("input", "spikes"))
+    state, (ys, kept) = jax.jit(lambda xs: sx.run(net, xs, record=("input", "spikes")))(XS)
     np.testing.assert_array_equal(whole.ys, ys)
     close(whole.state, state)
     after = kept["4.1.spikes"]
@@ -71,10 +71,12 @@ def test_it_is_each_rule_on_what_was_recorded(whole):
         (TripletSTDP(), inner[1].feedback, before, after, ()),
         (ThresholdHomeostasis(), None, kept["4.1.input"], after, ()),
     ]
-    changes = [
-        rule.steps(rule.init_state(layer, pre.shape[1:]), layer, pre, *rest)[1]
-        for rule, layer, pre, *rest in ((rule, layer, pre, post, *reward) for rule, layer, pre, post, reward in plain)
-    ]
+    changes = jax.jit(
+        lambda: [
+            rule.steps(rule.init_state(layer, pre.shape[1:]), layer, pre, post, *reward)[1]
+            for rule, layer, pre, post, reward in plain
+        ]
+    )()
     close(of(whole.updates, "layers", 0, "kernel"), -(changes[0] + changes[1]))
     close(of(whole.updates, "layers", 4, "layers", 0, "kernel"), -changes[2])
     close(of(whole.updates, "layers", 4, "layers", 1, "feedback", "kernel"), -changes[3])
@@ -117,9 +119,9 @@ def test_seeds_at_once():
         net = sx.nn.Sequential(nnx.Linear(6, 4, rngs=rngs), sx.LIF(v_threshold=0.2))
         return learn(net, {"0": STDP()}, spikes(2, 5, 2, 6)).updates
 
-    many = jax.vmap(one)(jnp.arange(3))
+    many, alone = jax.jit(jax.vmap(one))(jnp.arange(3)), jax.jit(one)
     for seed in range(3):
-        close(jax.tree.map(lambda a, i=seed: a[i], many), one(seed), 1e-5)
+        close(jax.tree.map(lambda a, i=seed: a[i], many), alone(seed), 1e-5)
 
 
 def test_variables_of_the_network_are_written_back():

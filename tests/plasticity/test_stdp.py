@@ -168,6 +168,7 @@ def test_derivatives_of_time_constants_and_strengths():
             (state, weight), _ = lax.scan(step, (start, weight), (pre, post))
             return jnp.sum(weight * jnp.arange(6.0).reshape(3, 2)) + jnp.sum(state.pre)
 
+        learnt = jax.jit(learnt)
         for rule in rules:
             check_grads(learnt, (rule, layer.kernel[...]), order=1, modes=("fwd", "rev"), rtol=1e-6)
             grads = jax.grad(learnt)(rule, layer.kernel[...])
