@@ -140,7 +140,7 @@ def test_static_prefix_costs_one_step():
         return compiled.cost_analysis()["flops"]
 
     xs = jnp.ones((20, 8, 64))
-    assert flops(net, xs, chunk=20) > 20 * one_product
+    assert flops(net, xs, chunk=20) > 19 * one_product
     for same in (net, sx.nn.Sequential(net, sx.IF())):
         assert one_product < flops(same, xs[0], steps=20, chunk=20) < 2 * one_product
 
