@@ -142,7 +142,7 @@ def test_static_prefix_costs_one_step():
     xs = jnp.ones((20, 8, 64))
     assert flops(net, xs, chunk=20) > 19 * one_product
     for same in (net, sx.nn.Sequential(net, sx.IF())):
-        assert one_product < flops(same, xs[0], steps=20, chunk=20) < 2 * one_product
+        assert 0.9 * one_product < flops(same, xs[0], steps=20, chunk=20) < 2 * one_product
 
 
 def test_an_encoder_first_keeps_the_prefix_in_the_loop(key):

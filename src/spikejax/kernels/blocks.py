@@ -63,7 +63,7 @@ class Blocks(NamedTuple):
         emit: `(drives, (params, h))` to the state after it and the output.
         charge_back: `(drives, (params, state, x), g_h)` to the cotangents of the others' floating-point leaves.
         emit_back: `(drives, (params, h), (g_state, g_s))`, likewise.
-        needs_input: whether `charge_back` reads x.
+        reads_back: which drives of the charge `charge_back` reads, and whether it reads x.
         x: shape and dtype of the input of one step.
         s: likewise of its output.
         drives: from the tables and the first shared variables to the drives of all steps.
@@ -75,7 +75,7 @@ class Blocks(NamedTuple):
     emit: OnBlocks
     charge_back: OnBlocks
     emit_back: OnBlocks
-    needs_input: bool
+    reads_back: list[bool]
     x: jax.ShapeDtypeStruct
     s: jax.ShapeDtypeStruct
     drives: Callable[[list[Array], list[Array]], Drives]
@@ -156,13 +156,14 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     own_out, s = jax.eval_shape(emit_rest, driven.emit, of_emit)
     charge_back, emit_back = _back(charge_rest), _back(emit_rest)
     to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))
+    read_back = reads(charge_back, *to_charge_back)[: len(jax.tree.leaves((driven.charge, of_charge)))]
     return Blocks(
         layout=layout,
         charge=OnBlocks(charge_rest, x.shape, driven.charge, of_charge),
         emit=OnBlocks(emit_rest, x.shape, driven.emit, of_emit),
         charge_back=OnBlocks(charge_back, x.shape, *to_charge_back),
         emit_back=OnBlocks(emit_back, x.shape, *to_emit_back),
-        needs_input=reads(charge_back, *to_charge_back)[len(jax.tree.leaves((driven.charge, of_charge))) - 1],
+        reads_back=read_back[: len(driven.charge)] + read_back[-1:],
         x=x,
         s=s,
         drives=drives,

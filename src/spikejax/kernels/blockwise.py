@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.blocks import Blocks, Drives, blocks_of
 from spikejax.kernels.elementwise import Rewrites
-from spikejax.kernels.kernel import REGISTERS, Access, Input, backward_kernel, forward_kernel
+from spikejax.kernels.kernel import REGISTERS, Access, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
 from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, steps_of, with_floats
-from spikejax.typing import Array, Sequence, State
+from spikejax.typing import Array, Sequence, Shape, State, Static
 
 
 class Blockwise:
@@ -48,7 +48,7 @@ class Blockwise:
         hs = [jax.ShapeDtypeStruct((steps, *a.shape), kept(a)) for a in own] if kept else []
         eighth = jax.ShapeDtypeStruct((-(-steps // 8), *blocks.s.shape), jnp.uint8)
         ys = jax.ShapeDtypeStruct((steps, *blocks.s.shape), blocks.s.dtype)
-        ins = params, own, Input.of(xs), blocks.drives(tables, shared)
+        ins = params, own, _input(xs), blocks.drives(tables, shared)
         outs = own, ys, hs, [eighth] if keep == "packed" else []
         last, ys, hs, bits = self._call(forward_kernel, blocks, xs, ins, outs)
         join = blocks.layout.state
@@ -68,8 +68,9 @@ class Blockwise:
         of_last = own_of(with_floats(state, cotangents.last))[0]
         own_hs = [] if hs is None else own_of(hs)[0]
         of_hs = own_of(with_floats(state, cotangents.hs))[0] if cotangents.hs else None
-        given = Input.of(xs) if blocks.needs_input or hs is None else Input(None, None)
-        ins = params, own, given, drives, own_hs, Cotangents(of_last, cotangents.ys, of_hs)
+        read = [True] * len(blocks.reads_back) if hs is None else blocks.reads_back
+        *charge, given = _as_read(read, [*drives.charge, _input(xs)], blocks.x.shape)
+        ins = params, own, given, drives._replace(charge=charge), own_hs, Cotangents(of_last, cotangents.ys, of_hs)
         g_drives = Drives(*map(floats, drives)) if floats(tables) else None
         outs = params, own, floats(xs), g_drives
         g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs)
@@ -106,3 +107,13 @@ class Blockwise:
             wanted: shapes and dtypes of those that it writes.
         """
         raise NotImplementedError
+
+
+def _input(xs: Sequence) -> Array:
+    """`[T, N, *]`, or `[N, *]` where it is the same at every step."""
+    return xs.value if isinstance(xs, Static) else xs
+
+
+def _as_read(read: list[bool], arrays: list[Array], shape: Shape) -> list[Array]:
+    """The arrays, with a step of zeros in place of one that nobody reads, which is then not computed."""
+    return [a if yes else jnp.zeros(shape, a.dtype) for yes, a in zip(read, arrays, strict=True)]

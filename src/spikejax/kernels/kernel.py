@@ -4,7 +4,7 @@ A back end says how a block is read and written and how a step is repeated (`Acc
 once. Arrays lie as `[T, M]`, M neurons in a row.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,26 +12,16 @@ from jax import lax
 
 from spikejax.kernels.blocks import Blocks, Drives
 from spikejax.kernels.template import Floats, add, back_through_time
-from spikejax.typing import Array, Sequence, Static
+from spikejax.typing import Array
 
 REGISTERS = 32
 """Most steps of which the backward kernel holds every h in registers, where h was not kept in memory."""
 
 
-class Input(NamedTuple):
-    """The input, by the way it goes over time: `[T, M]`, `[M]` at every step, or nothing where nobody reads it."""
-
-    moving: Array | None
-    still: Array | None
-
-    @classmethod
-    def of(cls, xs: Sequence) -> "Input":
-        """The input of a run."""
-        return cls(None, xs.value) if isinstance(xs, Static) else cls(xs, None)
-
-
 class Access:
-    """How a kernel reads and writes its block of arrays `[M]`, or of `[T, M]` at step t, and how it repeats a step.
+    """How a kernel reads and writes its block of arrays `[T, M]` at step t, or `[M]`, and how it repeats a step.
+
+    What is the same at every step is an array `[M]`, whatever t.
 
     Attributes:
         block: number of neurons in a block.
@@ -47,12 +37,6 @@ class Access:
         """Sets the blocks of all `refs`."""
         for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
             self._write(ref, t, value.astype(ref.dtype))
-
-    def read_input(self, given: Input, t: Any, dtype: Any) -> Array:
-        """The input of step t, or 0 where it is not given."""
-        if given.moving is not None:
-            return self.read(given.moving, t)
-        return jnp.zeros((), dtype) if given.still is None else self.read(given.still)
 
     def zeros(self, dtypes: list[Any]) -> Floats:
         """Blocks of zeros, as `settle` gives them."""
@@ -75,12 +59,12 @@ class Access:
 
 def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
     """Takes a block from the first step to the last; writes h, and the spikes as bits, where there is room for them."""
-    (params, own, given, drives), (last, ys, hs, bits) = ins, outs
+    (params, own, xs, drives), (last, ys, hs, bits) = ins, outs
     params = access.read(params)
 
     def body(t: Array, carry: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         own, bytes_ = carry
-        x = access.read_input(given, t, blocks.x.dtype)
+        x = access.read(xs, t)
         h = blocks.charge(access.read(drives.charge, t), (params, own, x))
         own, s = blocks.emit(access.read(drives.emit, t), (params, h))
         access.write(ys, s, t)
@@ -102,10 +86,10 @@ def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: A
 
 def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
     """Takes a block from the last step to the first."""
-    params, own, given, drives, hs, cotangents = ins
+    params, own, xs, drives, hs, cotangents = ins
     g_params, g_own, g_xs, g_drives = outs
     params, first = access.read(params), access.read(own)
-    computed = None if hs else _charged(blocks, steps, access, params, first, given, drives)
+    computed = None if hs else _charged(blocks, steps, access, params, first, xs, drives)
 
     def h_of(t: Any) -> Floats:
         return computed[t] if computed else access.read(hs, t)
@@ -124,7 +108,7 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
         return access.settle(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
     def through_charge(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
-        at = params, start, access.read_input(given, t, blocks.x.dtype)
+        at = params, start, access.read(xs, t)
         of_drives, found = blocks.charge_back(access.read(drives.charge, t), at, g_h)
         access.write(g_drives.charge, of_drives, t) if g_drives else None
         both = len(params) + len(start)
@@ -148,14 +132,12 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
 
 
 def _charged(
-    blocks: Blocks, steps: int, access: Access, params: Floats, own: Floats, given: Input, drives: Drives
+    blocks: Blocks, steps: int, access: Access, params: Floats, own: Floats, xs: Any, drives: Drives
 ) -> list[Floats]:
     """The h of every step, in registers."""
     hs = []
     for t in range(steps):
-        hs.append(
-            blocks.charge(access.read(drives.charge, t), (params, own, access.read_input(given, t, blocks.x.dtype)))
-        )
+        hs.append(blocks.charge(access.read(drives.charge, t), (params, own, access.read(xs, t))))
         own, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
     return hs
 

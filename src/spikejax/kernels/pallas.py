@@ -38,7 +38,7 @@ class TritonAccess(Access):
 
     def at(self, ref: Any, t: Any) -> Any:
         """The block of an array, at step t."""
-        return ref.at[self._block] if t is None else ref.at[jnp.int32(t), self._block]
+        return ref.at[self._block] if ref.ndim == 1 else ref.at[jnp.int32(t), self._block]
 
     def _read(self, ref: Any, t: Any) -> Array:
         return triton.load(self.at(ref, t), mask=self._mask, other=None if self._mask is None else 0)

@@ -65,11 +65,11 @@ class TracedAccess(Access):
         return self._order
 
     def _read(self, ref: Any, t: Any) -> Array:
-        return load.bind(*_step(t), ref=ref.number, dtype=ref.dtype, block=self.block)
+        return load.bind(*_step(ref, t), ref=ref.number, dtype=ref.dtype, block=self.block)
 
     def _write(self, ref: Any, t: Any, value: Array) -> None:
         value = jnp.broadcast_to(value, (self.block,))
-        self._order = store.bind(self._order, value, *_step(t), ref=ref.number)
+        self._order = store.bind(self._order, value, *_step(ref, t), ref=ref.number)
 
 
 def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> ClosedJaxpr:
@@ -91,8 +91,8 @@ def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> C
         return jax.make_jaxpr(program)()
 
 
-def _step(t: Any) -> tuple[Array, ...]:
-    return () if t is None else (jnp.int32(t),)
+def _step(ref: Ref, t: Any) -> tuple[Array, ...]:
+    return () if ref.ndim == 1 else (jnp.int32(t),)
 
 
 @load.def_abstract_eval

@@ -76,10 +76,9 @@ class Tile:
             with self._neurons() as v:
                 names = dict(scalars)
                 self._equations([e for e in part if not _is_scalar(e)], names, v)
-                for a in needed & set(names) - set(scalars):
-                    if _aval(a).shape:
-                        self._put(self._room(a), v, names[a])
-            scalars.update((a, names[a]) for a in needed & set(names) if not _aval(a).shape)  # the order of writes
+                for a in [a for a in names if a in needed and _aval(a).shape]:
+                    self._put(self._room(a), v, names[a])
+            scalars.update((a, names[a]) for a in names if a in needed and not _aval(a).shape)  # the order of writes
 
     def _loop(self, equation: JaxprEqn, scalars: Names) -> None:
         """A loop over time, around one over the neurons of the tile."""
