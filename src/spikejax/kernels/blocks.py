@@ -1,7 +1,7 @@
 """A cell over time, taken apart for a kernel that works on blocks of neurons."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +47,10 @@ class Layout:
         return _join(self._is_own, self._state, own, shared)
 
 
+OverSteps = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Makes of a function of one step one of all steps: `jax.vmap`, at once, or one after another."""
+
+
 class Drives(NamedTuple):
     """What follows from time alone, `[T, N, *]`: operands of the charge, and of what comes after it."""
 
@@ -66,8 +70,9 @@ class Blocks(NamedTuple):
         reads_back: which drives of the charge `charge_back` reads, and whether it reads x.
         x: shape and dtype of the input of one step.
         s: likewise of its output.
-        drives: from the tables and the first shared variables to the drives of all steps.
-        shared: likewise, to the shared variables after each charge `[T, *]`, and after the last step.
+        drives: from the tables, the first shared variables, and `jax.vmap` or its like, to the drives of all steps.
+        shared: from the tables and the first shared variables to the shared ones after each charge `[T, *]`, and after
+            the last step.
     """
 
     layout: Layout
@@ -78,7 +83,7 @@ class Blocks(NamedTuple):
     reads_back: list[bool]
     x: jax.ShapeDtypeStruct
     s: jax.ShapeDtypeStruct
-    drives: Callable[[list[Array], list[Array]], Drives]
+    drives: Callable[[list[Array], list[Array], OverSteps], Drives]
     shared: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]]
 
     def without(self, rewrites: Rewrites) -> "Blocks":
@@ -141,18 +146,19 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
         last, (before, charged) = lax.scan(advance, shared, None, length=steps)
         return last, before, charged
 
-    def drives(tables: list[Array], shared: list[Array]) -> Drives:
+    def drives(tables: list[Array], shared: list[Array], over_steps: OverSteps) -> Drives:
         _, before, charged = over_time(tables, shared)
 
         def at_all_steps(function: Callable[[Any], list[Array]], shared: list[Array]) -> list[Array]:
             def at_step(_: Array, shared: list[Array]) -> list[Array]:
                 return [jnp.broadcast_to(a, x.shape) for a in function((tables, shared))]
 
-            return jax.vmap(at_step)(jnp.arange(steps), shared)
+            return over_steps(at_step)(jnp.arange(steps), shared)
 
         return Drives(at_all_steps(charge_before, before), at_all_steps(emit_before, charged))
 
-    driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), jax.eval_shape(drives, tables, shared))
+    all_drives = jax.eval_shape(partial(drives, over_steps=jax.vmap), tables, shared)
+    driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), all_drives)
     own_out, s = jax.eval_shape(emit_rest, driven.emit, of_emit)
     charge_back, emit_back = _back(charge_rest), _back(emit_rest)
     to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))

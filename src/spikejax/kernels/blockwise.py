@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.blocks import Blocks, Drives, blocks_of
+from spikejax.kernels.blocks import Blocks, Drives, OverSteps, blocks_of
 from spikejax.kernels.elementwise import Rewrites
 from spikejax.kernels.kernel import REGISTERS, Access, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
@@ -20,9 +20,11 @@ class Blockwise:
 
     Attributes:
         rewrites: primitives that it lacks, in terms of those that it has.
+        over_steps: how what follows from time alone is computed for all steps.
     """
 
     rewrites: ClassVar[Rewrites] = {}
+    over_steps: ClassVar[OverSteps] = jax.vmap
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
         """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
@@ -48,7 +50,7 @@ class Blockwise:
         hs = [jax.ShapeDtypeStruct((steps, *a.shape), kept(a)) for a in own] if kept else []
         eighth = jax.ShapeDtypeStruct((-(-steps // 8), *blocks.s.shape), jnp.uint8)
         ys = jax.ShapeDtypeStruct((steps, *blocks.s.shape), blocks.s.dtype)
-        ins = params, own, _input(xs), blocks.drives(tables, shared)
+        ins = params, own, _input(xs), blocks.drives(tables, shared, type(self).over_steps)
         outs = own, ys, hs, [eighth] if keep == "packed" else []
         last, ys, hs, bits = self._call(forward_kernel, blocks, xs, ins, outs)
         join = blocks.layout.state
@@ -64,7 +66,7 @@ class Blockwise:
         own_of = blocks.layout.of_state
         (params, tables), pull_cell = jax.vjp(blocks.layout.of_cell, cell)
         own, shared = own_of(state)
-        drives, pull_drives = jax.vjp(lambda tables: blocks.drives(tables, shared), tables)
+        drives, pull_drives = jax.vjp(lambda tables: blocks.drives(tables, shared, type(self).over_steps), tables)
         of_last = own_of(with_floats(state, cotangents.last))[0]
         own_hs = [] if hs is None else own_of(hs)[0]
         of_hs = own_of(with_floats(state, cotangents.hs))[0] if cotangents.hs else None

@@ -1,9 +1,11 @@
 """The CPU back end: the kernels as machine code, made by LLVM from the equations of the cell."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_batching import custom_vmap
 
 from spikejax.cells import ChargeFireReset
@@ -21,8 +23,15 @@ from spikejax.kernels.template import Cotangents, Floats
 from spikejax.typing import Array, Sequence, State
 
 
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `jax.vmap`, a step after another: what a step draws stays in the cache until it is used."""
+    return lambda *over_time: lax.map(lambda at_step: function(*at_step), over_time)
+
+
 class LLVM(Blockwise):
     """The back end; XLA's loops stand in for it where a kernel cannot be."""
+
+    over_steps = _one_by_one
 
     def lacks(self, blocks: Blocks) -> str | None:
         """The first operation in the equations of a cell that it has no instructions for, or None."""
