@@ -68,6 +68,8 @@ def test_a_choice_has_a_reason():
         "llvm",
         "its equations are elementwise, so LLVM compiles one CPU kernel of the whole loop",
     )
+    gated = which(sx.GatedLIF(), shape)
+    assert gated.backend == "xla" and gated.reason.startswith("its parameters change from step to step")
     assert which(sx.LIF(), shape, platform="tpu") == ("xla", "on tpu XLA compiles the loop")
     assert which(Mixing(), shape).reason.startswith("no CPU kernel, because its equations use `reduce_sum`")
     assert which(sx.NoisyLIF(), shape, platform="gpu").backend == "triton"

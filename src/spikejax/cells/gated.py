@@ -109,7 +109,7 @@ class GatedLIF(ChargeFireReset):
         return self.conduct.at[t].get(mode="fill", fill_value=jnp.nan)
 
     def feature_shapes(self) -> dict[str, Shape]:
-        """As of every cell, but the first axis of `conduct` is time; one value for all steps is no neuron's own."""
+        """As of every cell, but the first axis of `conduct` is time; one value is of all steps, and no neuron's own."""
         return super().feature_shapes() | {"conduct": np.shape(self.conduct)[1:] or (1,)}
 
 

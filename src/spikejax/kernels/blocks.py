@@ -68,6 +68,7 @@ class Blocks(NamedTuple):
         charge_back: `(drives, (params, state, x), g_h)` to the cotangents of the others' floating-point leaves.
         emit_back: `(drives, (params, h), (g_state, g_s))`, likewise.
         reads_back: which drives of the charge `charge_back` reads, and whether it reads x.
+        has_tables: whether there are parameters over time, with gradients.
         x: shape and dtype of the input of one step.
         s: likewise of its output.
         drives: from the tables, the first shared variables, and `jax.vmap` or its like, to the drives of all steps.
@@ -81,6 +82,7 @@ class Blocks(NamedTuple):
     charge_back: OnBlocks
     emit_back: OnBlocks
     reads_back: list[bool]
+    has_tables: bool
     x: jax.ShapeDtypeStruct
     s: jax.ShapeDtypeStruct
     drives: Callable[[list[Array], list[Array], OverSteps], Drives]
@@ -170,6 +172,7 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
         charge_back=OnBlocks(charge_back, x.shape, *to_charge_back),
         emit_back=OnBlocks(emit_back, x.shape, *to_emit_back),
         reads_back=read_back[: len(driven.charge)] + read_back[-1:],
+        has_tables=bool(floats(tables)),
         x=x,
         s=s,
         drives=drives,

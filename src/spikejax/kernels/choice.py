@@ -63,4 +63,6 @@ def choose(cell: ChargeFireReset, state: State, xs: Sequence, platform: str | No
     lacking = CPU.lacks(blocks)
     if lacking:
         return Choice("xla", f"no CPU kernel, because its equations use {lacking}, which the kernel lacks")
+    if blocks.has_tables:
+        return Choice("xla", "its parameters change from step to step, over which XLA's loops are the faster way")
     return Choice("llvm", "its equations are elementwise, so LLVM compiles one CPU kernel of the whole loop")
