@@ -102,19 +102,19 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     """
     leaves, structure = jax.tree.flatten((cell, state, xs))
     found = _taken_apart(structure, tuple((a.shape, a.dtype) for a in leaves), jax.config.read("jax_enable_x64"))
-    if isinstance(found, NotElementwiseError):
-        raise found
+    if isinstance(found, str):
+        raise NotElementwiseError(found)
     return found
 
 
 @lru_cache(maxsize=256)
-def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks | NotElementwiseError:
-    """`blocks_of`, which needs shapes and dtypes alone; whether numbers may be `wide` changes what is traced."""
+def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks | str:
+    """`blocks_of`, which needs shapes and dtypes alone, or what is wrong; `wide` numbers change what is traced."""
     try:
         with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # a block is not split among devices
             return _take_apart(*structure.unflatten([jax.ShapeDtypeStruct(*array) for array in arrays]))
     except NotElementwiseError as error:
-        return error
+        return str(error)
 
 
 def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
@@ -162,6 +162,8 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     all_drives = jax.eval_shape(partial(drives, over_steps=jax.vmap), tables, shared)
     driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), all_drives)
     own_out, s = jax.eval_shape(emit_rest, driven.emit, of_emit)
+    if [a.dtype for a in own_out] != [a.dtype for a in own]:
+        raise NotElementwiseError("its reset changes the dtype of the state")
     charge_back, emit_back = _back(charge_rest), _back(emit_rest)
     to_charge_back, to_emit_back = (driven.charge, of_charge, own_out), (driven.emit, of_emit, (own_out, s))
     read_back = reads(charge_back, *to_charge_back)[: len(jax.tree.leaves((driven.charge, of_charge)))]

@@ -1,4 +1,4 @@
-"""Functions of whole layers of neurons as programs on blocks of them: what the GPU kernels run.
+"""Functions of whole layers of neurons as programs on blocks of them: what the kernels run.
 
 Traced at full size, a function is split in two. What follows from time alone (random numbers, gains of a step) is
 computed for all steps before the kernel starts, as drives. What is left must treat each neuron on its own, and then

@@ -56,6 +56,8 @@ class TracedAccess(Access):
 
         leaves, structure = jax.tree.flatten((self._order, carry))
         program = jax.make_jaxpr(in_order)(jnp.int32(0), (self._order, carry))
+        if [a.dtype for a in program.out_avals] != [a.dtype for a in leaves]:
+            raise TypeError(f"a step changes dtypes: {program.out_avals} from {leaves}")
         found = loop.bind(*program.consts, *leaves, program=program.jaxpr, start=start, stop=stop)
         self._order, carry = structure.unflatten(found)
         return carry

@@ -85,8 +85,8 @@ def _lacking(equation: Any) -> str | None:
     name, dtypes = equation.primitive.name, [a.aval.dtype for a in equation.invars]
     if name == "broadcast_in_dim" or name in REWRITES:
         return None
-    is_function = name in FUNCTIONS and equation.outvars[0].aval.dtype == jnp.float32
-    return None if is_function else why_not(name, dtypes)
+    out = equation.outvars[0].aval.dtype
+    return None if name in FUNCTIONS and out == jnp.float32 else why_not(name, dtypes, out)
 
 
 def _in_row(many: Array) -> Array:

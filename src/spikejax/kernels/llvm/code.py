@@ -21,6 +21,9 @@ from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, 
 
 INDEX = ir.IntType(64)
 
+ALIGNED = 64
+"""Bytes: how XLA aligns arrays, and the widest vectors that there are."""
+
 
 class Memory(NamedTuple):
     """How an array of the kernel lies in memory.
@@ -166,7 +169,9 @@ class Tile:
         element = _in_memory(array.dtype)
         address = self._address(number, v, at)
         if array.streams:
-            done = self._build.store(self._to_memory(value, array.dtype), address, align=_bytes(element) * self._lanes)
+            done = self._build.store(
+                self._to_memory(value, array.dtype), address, align=min(ALIGNED, _bytes(element) * self._lanes)
+            )
             done.set_metadata("nontemporal", self._build.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         else:
             self._build.store(self._to_memory(value, array.dtype), address, align=_bytes(element))

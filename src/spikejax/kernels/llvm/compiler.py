@@ -13,10 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 from llvmlite import ir
 
-from spikejax.kernels.llvm.code import INDEX, Memory, Tile
-
-ALIGNED = 64
-"""Bytes: how XLA aligns arrays, and the widest vectors that there are."""
+from spikejax.kernels.llvm.code import ALIGNED, INDEX, Memory, Tile
 
 LANES = ALIGNED // 4
 """Neurons in a vector of float32. Where the processor's vectors are narrower, LLVM takes several."""
@@ -27,7 +24,7 @@ STREAMED = 2**23
 SHARED = 2**18
 """Neurons times steps from which on threads share a kernel: handing over to one takes some microseconds."""
 
-FEWEST, MOST = 256, 2048
+FEWEST, MOST = 256, 1024
 """Neurons in a tile: few enough that what they keep from step to step stays in the first cache, or near it."""
 
 POINTER = ir.PointerType()
@@ -117,9 +114,9 @@ def _on_tile(
 
 
 def _streams(array: Any) -> bool:
-    """Whether it is written past the caches: it is large, and its rows begin where vectors do."""
+    """Whether it is written past the caches: it is large, in rows of whole vectors, and not of bytes, written often."""
     size = np.dtype(array.dtype).itemsize
-    return array.ndim == 2 and array.size * size >= STREAMED and array.shape[-1] * size % ALIGNED == 0
+    return array.ndim == 2 and size > 1 and array.size * size >= STREAMED and array.shape[-1] * size % ALIGNED == 0
 
 
 def _index(value: int) -> ir.Constant:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.kernels.elementwise import integer_power
 from spikejax.kernels.llvm.reductions import (
     INF,
     LN2,
@@ -184,16 +183,6 @@ def rsqrt(x: Array) -> Array:
     return 1 / jnp.sqrt(x)
 
 
-def remainder(x: Array, y: Array) -> Array:
-    """The rest x - y trunc(x / y), exact where |x / y| < 2^12; beyond it is no more than from 0 to y."""
-    a, b = abs(x), abs(y)
-    whole = jnp.floor(a / b)
-    high = high_part(b)
-    rest = (a - whole * high) - whole * (b - high)
-    rest = jnp.where(rest < 0, rest + b, rest)  # the quotient was rounded up to an integer
-    return jnp.where(a < b, x, with_sign_of(x, lax.clamp(0.0, rest, b)))
-
-
 def _expm1(x: Array) -> Array:
     """e^x - 1, but for the sign of 0."""
     r, n = without_ln2(x)
@@ -251,12 +240,9 @@ OF_SAME_NAME = (
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     **{function.__name__: _primitive(function) for function in OF_SAME_NAME},
-    "integer_pow": lambda x, y, **_: integer_power(x, y),
     "pow": _primitive(power),
-    "rem": _primitive(remainder),
-    "square": _primitive(lambda x: x * x),
 }
 """Primitives of JAX, by name, as functions of the same arguments and parameters."""
 
-EXACT_PRODUCTS = ("erfc", "integer_pow", "pow", "rem")
+EXACT_PRODUCTS = ("erfc", "pow")
 """Those that count on how products are rounded; in the others a product and a sum may be one operation."""

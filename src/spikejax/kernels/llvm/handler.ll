@@ -116,7 +116,8 @@ define private void @share(ptr %frame, ptr %arrays) {
   %threads = call i64 @threads(ptr %frame)
   %others = sub i64 %threads, 1
   %most = load i64, ptr @helpers
-  %helpers = call i64 @llvm.smin.i64(i64 %others, i64 %most)
+  %fewer = call i64 @llvm.smin.i64(i64 %others, i64 %most)
+  %helpers = call i64 @llvm.smax.i64(i64 %fewer, i64 0)
   %users = add i64 %helpers, 1
   %size = ptrtoint ptr getelementptr (%Work, ptr null, i32 1) to i64
   %work = call ptr @malloc(i64 %size)
@@ -268,3 +269,4 @@ done:
 }
 
 declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)

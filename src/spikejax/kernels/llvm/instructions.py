@@ -30,10 +30,10 @@ TYPES: dict[str, Any] = {
 """Of one element. A bfloat16 is its bits; what is computed of it is computed in float32 and rounded."""
 
 
-def why_not(name: str, dtypes: list[Any]) -> str | None:
+def why_not(name: str, dtypes: list[Any], out: Any) -> str | None:
     """What of a primitive on arguments of these dtypes has no instructions here, or None."""
     kinds = [np.dtype(dtype).name for dtype in dtypes]
-    unknown = [kind for kind in kinds if kind not in TYPES]
+    unknown = [kind for kind in (*kinds, np.dtype(out).name) if kind not in TYPES]
     if unknown:
         return f"`{name}` of {unknown[0]}"
     return None if name in CONVERSIONS or name in _table(_wide(kinds)[0]) else f"`{name}` of {kinds[0]}"
@@ -73,6 +73,8 @@ def type_of(dtype: Any, lanes: int | None) -> ir.Type:
 
 def constant(value: Any, dtype: Any, lanes: int | None) -> ir.Constant:
     """`value` in every lane."""
+    if np.dtype(dtype).name == "bfloat16":
+        value, dtype = np.asarray(value, dtype).view(np.uint16), np.uint16
     element = float(value) if np.issubdtype(dtype, np.floating) else int(value)
     return ir.Constant(type_of(dtype, lanes), element if lanes is None else [element] * lanes)
 
@@ -213,6 +215,42 @@ def _first_integer_if(sign: str) -> Write:
     return lambda build, a, b: build.select(build.icmp_signed(sign, a, b), a, b)
 
 
+def _quotient(build: ir.IRBuilder, a: Value, b: Value) -> Value:
+    """-1 by 0; the processor would stop there, and where the least number is divided by -1."""
+    by_zero, by_minus_one, divisor = _divisor(build, b)
+    found = build.select(by_minus_one, build.neg(a), build.sdiv(a, divisor))
+    return build.select(by_zero, _integer(a, -1), found)
+
+
+def _rest(build: ir.IRBuilder, a: Value, b: Value) -> Value:
+    """All of it by 0."""
+    by_zero, by_minus_one, divisor = _divisor(build, b)
+    return build.select(by_zero, a, build.select(by_minus_one, _integer(a, 0), build.srem(a, divisor)))
+
+
+def _divisor(build: ir.IRBuilder, b: Value) -> tuple[Value, Value, Value]:
+    by_zero, by_minus_one = (build.icmp_signed("==", b, _integer(b, number)) for number in (0, -1))
+    return by_zero, by_minus_one, build.select(build.or_(by_zero, by_minus_one), _integer(b, 1), b)
+
+
+def _integer(value: Value, number: int) -> ir.Constant:
+    lanes = lanes_of(value)
+    return ir.Constant(value.type, number if lanes is None else [number] * lanes)
+
+
+def _shift(write: Write, fill: bool) -> Write:
+    """A shift; by as many bits as there are, or more, nothing is left but copies of the sign where these `fill`."""
+
+    def shift(build: ir.IRBuilder, a: Value, by: Value) -> Value:
+        element = a.type.element if isinstance(a.type, ir.VectorType) else a.type
+        last = _integer(by, element.width - 1)
+        beyond = build.icmp_unsigned(">", by, last)
+        found = write(build, a, build.select(beyond, last, by))
+        return found if fill else build.select(beyond, _integer(a, 0), found)
+
+    return shift
+
+
 def _clamp(build: ir.IRBuilder, low: Value, a: Value, high: Value) -> Value:
     return FLOATS["min"](build, FLOATS["max"](build, low, a), high)
 
@@ -252,6 +290,7 @@ FLOATS: dict[str, Write] = {
     "sub": ir.IRBuilder.fsub,
     "mul": ir.IRBuilder.fmul,
     "div": ir.IRBuilder.fdiv,
+    "rem": ir.IRBuilder.frem,
     "neg": ir.IRBuilder.fneg,
     "abs": _intrinsic("fabs"),
     "sqrt": _intrinsic("sqrt"),
@@ -277,18 +316,18 @@ BITS: dict[str, Write] = {
     "or": ir.IRBuilder.or_,
     "xor": ir.IRBuilder.xor,
     "not": ir.IRBuilder.not_,
-    "shift_left": ir.IRBuilder.shl,
-    "shift_right_logical": ir.IRBuilder.lshr,
+    "shift_left": _shift(ir.IRBuilder.shl, fill=False),
+    "shift_right_logical": _shift(ir.IRBuilder.lshr, fill=False),
     **{name: _compare_integers(SIGNS[name]) for name in ("eq", "ne")},
 }
 """Of integers whether they have a sign or not."""
 
 INTEGERS: dict[str, Write] = {
     **BITS,
-    "div": ir.IRBuilder.sdiv,
-    "rem": ir.IRBuilder.srem,
+    "div": _quotient,
+    "rem": _rest,
     "neg": ir.IRBuilder.neg,
-    "shift_right_arithmetic": ir.IRBuilder.ashr,
+    "shift_right_arithmetic": _shift(ir.IRBuilder.ashr, fill=True),
     "max": _first_integer_if(">"),
     "min": _first_integer_if("<"),
     **{name: _compare_integers(sign) for name, sign in SIGNS.items()},
