@@ -38,3 +38,6 @@ if __name__ == "__main__":
         check(row, mesh, splits[i % 2], steps=1, run=loop)
     for row, axes in zip(ALL[1:3], splits, strict=True):
         check(row, mesh, axes, STEPS, sx.run)
+    many = NamedSharding(mesh, PartitionSpec(None, "half", None))
+    xs = jax.device_put(jax.numpy.ones((STEPS, 4, 3)), many)
+    assert sx.run(sx.LIF(), xs)[1].sharding.is_equivalent_to(many, 3)  # without jit
