@@ -220,6 +220,13 @@ def test_a_bfloat16_state_is_computed_as_by_xla(cell):
         np.testing.assert_allclose(np.float32(a), np.float32(b), rtol=2e-2, atol=2e-2)
 
 
+def test_what_is_known_of_a_cell_does_not_depend_on_how_it_first_ran():
+    cell, xs = sx.NoisyLIF(v_threshold=0.7), jnp.ones((1, 3, 7))
+    with jax.disable_jit():
+        sx.run(cell, xs, cell.init_state((3, 7), key=jax.random.key(0)))
+    assert which(cell, (3, 7)).backend == "llvm"
+
+
 def test_what_a_kernel_lacks_is_said():
     state = sx.LIF().init_state((5,), jnp.float16)
     with pytest.raises(ValueError, match=r"`backend` 'llvm' lacks `.*` of float16, which LIF uses: use backend='xla'"):

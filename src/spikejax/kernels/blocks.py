@@ -111,7 +111,8 @@ def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
 def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks | str:
     """`blocks_of`, which needs shapes and dtypes alone, or what is wrong; `wide` numbers change what is traced."""
     try:
-        with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # a block is not split among devices
+        # A block is not split among devices, and what is kept for later calls must not depend on how this one runs.
+        with jax.disable_jit(False), jax.sharding.use_abstract_mesh(AbstractMesh((), ())):
             return _take_apart(*structure.unflatten([jax.ShapeDtypeStruct(*array) for array in arrays]))
     except NotElementwiseError as error:
         return str(error)

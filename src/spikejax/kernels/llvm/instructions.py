@@ -102,7 +102,7 @@ def _like(value: Value, number: Any, dtype: Any) -> ir.Constant:
 
 
 def _number(value: Value, number: float) -> ir.Constant:
-    """A floating-point number of the type of `value`."""
+    """A number of the type of `value`."""
     lanes = lanes_of(value)
     return ir.Constant(value.type, number if lanes is None else [number] * lanes)
 
@@ -219,23 +219,18 @@ def _quotient(build: ir.IRBuilder, a: Value, b: Value) -> Value:
     """-1 by 0; the processor would stop there, and where the least number is divided by -1."""
     by_zero, by_minus_one, divisor = _divisor(build, b)
     found = build.select(by_minus_one, build.neg(a), build.sdiv(a, divisor))
-    return build.select(by_zero, _integer(a, -1), found)
+    return build.select(by_zero, _number(a, -1), found)
 
 
 def _rest(build: ir.IRBuilder, a: Value, b: Value) -> Value:
     """All of it by 0."""
     by_zero, by_minus_one, divisor = _divisor(build, b)
-    return build.select(by_zero, a, build.select(by_minus_one, _integer(a, 0), build.srem(a, divisor)))
+    return build.select(by_zero, a, build.select(by_minus_one, _number(a, 0), build.srem(a, divisor)))
 
 
 def _divisor(build: ir.IRBuilder, b: Value) -> tuple[Value, Value, Value]:
-    by_zero, by_minus_one = (build.icmp_signed("==", b, _integer(b, number)) for number in (0, -1))
-    return by_zero, by_minus_one, build.select(build.or_(by_zero, by_minus_one), _integer(b, 1), b)
-
-
-def _integer(value: Value, number: int) -> ir.Constant:
-    lanes = lanes_of(value)
-    return ir.Constant(value.type, number if lanes is None else [number] * lanes)
+    by_zero, by_minus_one = (build.icmp_signed("==", b, _number(b, number)) for number in (0, -1))
+    return by_zero, by_minus_one, build.select(build.or_(by_zero, by_minus_one), _number(b, 1), b)
 
 
 def _shift(write: Write, fill: bool) -> Write:
@@ -243,10 +238,10 @@ def _shift(write: Write, fill: bool) -> Write:
 
     def shift(build: ir.IRBuilder, a: Value, by: Value) -> Value:
         element = a.type.element if isinstance(a.type, ir.VectorType) else a.type
-        last = _integer(by, element.width - 1)
+        last = _number(by, element.width - 1)
         beyond = build.icmp_unsigned(">", by, last)
         found = write(build, a, build.select(beyond, last, by))
-        return found if fill else build.select(beyond, _integer(a, 0), found)
+        return found if fill else build.select(beyond, _number(a, 0), found)
 
     return shift
 
