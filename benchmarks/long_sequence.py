@@ -1,9 +1,8 @@
 """What do long sequences cost: time and scratch memory of each way to train through thousands of steps.
 
-Linear-LIF-Linear-LIF, forward and backward to the weights, T = 500, 1000 and 5000: all steps at once, in chunks as
-chosen by default, with each chunk computed again in the backward pass (`remat=True`, also with chunks that divide T
-evenly), and by plain scans. And a
-convolutional network whose image is shown at every step: given with `steps=T`, or repeated T times.
+Linear-LIF-Linear-LIF, forward and backward to the weights, T = 500, 1000 and 5000: all steps at once, in chunks, with
+each chunk computed again in the backward pass (`remat=True`, also with chunks that divide T evenly), and by plain
+scans. And a convolutional network whose image is shown at every step: given with `steps=T`, or repeated T times.
 
     python benchmarks/long_sequence.py
     python benchmarks/long_sequence.py --tiny          # shows only that it works
@@ -16,8 +15,8 @@ from _contest import Case, Entry
 STEPS = (500, 1000, 5000)
 IMAGE_STEPS = (10, 50)
 WAYS = {
-    "whole": Entry("all steps at once", "_networks_jax.spikejax", {"how": {}, "whole": True}),
-    "default": Entry("chunks (default)", "_networks_jax.spikejax", {"how": {}}),
+    "whole": Entry("all steps at once (default)", "_networks_jax.spikejax", {"how": {}}),
+    "chunks": Entry("chunk=10", "_networks_jax.spikejax", {"how": {"chunk": 10}}),
     "remat": Entry("remat=True", "_networks_jax.spikejax", {"how": {"remat": True}}),
     "remat_50": Entry("remat=True, chunk=50", "_networks_jax.spikejax", {"how": {"remat": True, "chunk": 50}}),
     "scan": Entry(

@@ -1,5 +1,8 @@
 """How a run goes through time, and why."""
 
+import sys
+
+import jax.numpy as jnp
 import pytest
 from flax import nnx
 from tests.scan.networks import nested
@@ -24,8 +27,15 @@ AUTO = "- method 'auto': 'fused' for every cell in charge, fire and reset, 'scan
             nested(),
             100,
             {},
+            "100 steps in 1 chunk(s) of at most 100; cells by method 'auto'\n"
+            f"{AUTO}\n- chunk 100: layer by layer, one matrix product serves all steps",
+        ),
+        (
+            nested(),
+            100,
+            {"static": (64, 784)},
             "100 steps in 10 chunk(s) of at most 10; cells by method 'auto'\n"
-            f"{AUTO}\n- chunk 10: one matrix product serves a whole chunk, and a chunk stays in the cache",
+            f"{AUTO}\n- chunk 10: a static input takes memory for 524288 elements",
         ),
         (
             sx.LIF(),
@@ -50,10 +60,12 @@ def test_a_plan_prints_its_choices_and_reasons(cell, steps, how, text):
     ("steps", "how", "chunk"),
     [
         (1, {}, 1),
-        (7, {}, 7),
-        (10, {}, 10),
-        (11, {}, 6),
-        (101, {}, 10),
+        (101, {}, 101),
+        (10, {"static": (2**19 // 10,)}, 10),
+        (11, {"static": (2**19 // 10,)}, 6),
+        (101, {"static": (2**19 // 10,)}, 10),
+        (101, {"static": (0, 5)}, 101),
+        (3, {"static": (2**20,)}, 1),
         (1, {"remat": True}, 1),
         (13, {"remat": True}, 4),
         (10_000, {"remat": True}, 100),
@@ -72,7 +84,7 @@ def test_a_batch_norm_in_training_is_named():
     assert chosen.chunk == 50
     assert "layer 2.0 (BatchNorm, train mode) takes its statistics over a chunk, so over all steps" in str(chosen)
     net.eval()
-    assert plan(net, 50).chunk == 10
+    assert plan(net, 50, static=(2**16,)).chunk == 8
 
 
 @pytest.mark.parametrize(
@@ -92,6 +104,17 @@ def test_bad_arguments(steps, how, message):
 def test_every_method_runs():
     for method in METHODS:
         assert sx.run(sx.LinearLIF(), [[[2.0]]], method=method)[1] == 1
+
+
+def test_a_static_input_is_measured_as_the_first_cell_sees_it(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        sys.modules["spikejax.scan.run"], "plan", lambda *a, static, **how: seen.append(static) or plan(*a, **how)
+    )
+    net = sx.nn.Sequential(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), sx.LIF())
+    sx.run(net, jnp.ones((2, 4)), steps=5)
+    sx.run(net, jnp.ones((5, 2, 4)))
+    assert seen == [(2, 3), None]
 
 
 def test_a_convolution_stays_out_of_loops_on_a_cpu():

@@ -1,6 +1,6 @@
 """The driver: one cell or a whole network over many time steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -85,7 +85,6 @@ def run(
     inputs = _inputs(jnp.asarray(xs), steps)
     shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
     count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
-    chosen = plan(cell, count, chunk=chunk, remat=remat, method=method, residuals=residuals, backward=backward)
     if state is None:
         dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
         state = cell.init_state(shape, dtype)
@@ -94,13 +93,14 @@ def run(
     valid = None if lengths is None else _lengths(lengths, shape[0], count)
     recorder, moved = Recorder(record, valid), _moved(perturb, count)
 
-    if isinstance(cell, Network):
-        if isinstance(inputs, Static) and not any(n.split(".")[-1] in OF_LAYERS for n in (*recorder.names, *moved)):
+    if isinstance(cell, Network) and isinstance(inputs, Static):
+        if not any(n.split(".")[-1] in OF_LAYERS for n in (*recorder.names, *moved)):
             value, cell = cell.hoist(inputs.value)
             inputs = Static(value, inputs.steps)
-        propagate, variables, restore = cell.pure()
-    else:
-        propagate, variables, restore = _alone(cell), (), lambda _: None
+    static = inputs.value.shape if isinstance(inputs, Static) else None
+    how = {"chunk": chunk, "remat": remat, "method": method, "residuals": residuals, "backward": backward}
+    chosen = plan(cell, count, static=static, **how)
+    propagate, variables, restore = cell.pure() if isinstance(cell, Network) else _alone(cell)
     carry = variables, state
     (variables, state), ys, records, reduced = _over_chunks(propagate, carry, inputs, moved, chosen, recorder)
     restore(variables)
@@ -170,13 +170,13 @@ def _moved(perturb: Mapping[str, ArrayLike] | None, steps: int) -> dict[str, Arr
     return moved
 
 
-def _alone(cell: Cell) -> Propagate:
-    """The propagation of a cell that is no network."""
+def _alone(cell: Cell) -> tuple[Propagate, Any, Callable[[Any], None]]:
+    """What `Network.pure` gives, of a cell that is no network."""
 
     def propagate(variables: Any, state: State, xs: Sequence, through: Any) -> tuple[Any, State, Array]:
         return variables, *through((), cell, state, xs)
 
-    return propagate
+    return propagate, (), lambda _: None
 
 
 def _inputs(xs: Array, steps: int | None) -> Sequence:
