@@ -93,10 +93,10 @@ def run(
     valid = None if lengths is None else _lengths(lengths, shape[0], count)
     recorder, moved = Recorder(record, valid), _moved(perturb, count)
 
-    if isinstance(cell, Network) and isinstance(inputs, Static):
-        if not any(n.split(".")[-1] in OF_LAYERS for n in (*recorder.names, *moved)):
-            value, cell = cell.hoist(inputs.value)
-            inputs = Static(value, inputs.steps)
+    looked_at = any(name.split(".")[-1] in OF_LAYERS for name in (*recorder.names, *moved))
+    if isinstance(cell, Network) and isinstance(inputs, Static) and not looked_at:
+        value, cell = cell.hoist(inputs.value)
+        inputs = Static(value, inputs.steps)
     static = inputs.value.shape if isinstance(inputs, Static) else None
     how = {"chunk": chunk, "remat": remat, "method": method, "residuals": residuals, "backward": backward}
     chosen = plan(cell, count, static=static, **how)
