@@ -16,7 +16,7 @@ from tests.kernels.machine import by_machine_code
 import spikejax as sx
 from spikejax.kernels import fused_scan, which
 from spikejax.kernels.blocks import blocks_of
-from spikejax.kernels.llvm import compiler
+from spikejax.kernels.llvm import compiler, neurons
 from spikejax.kernels.llvm.access import program_of
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-3, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan]
@@ -134,7 +134,7 @@ def test_threads_share_the_tiles_of_many_neurons_whoever_else_computes():
     xs = 2 * jax.random.uniform(jax.random.key(0), (32, 20011))
     assert xs.size > compiler.SHARED
     row, nothing = [jax.ShapeDtypeStruct((32, 20011), jnp.float32)], program_of(lambda access, *_: None, [], 16)
-    assert '"helpers" = constant i64 19' in str(compiler._module({16: nothing}, row, 1))
+    assert '"helpers" = constant i64 19' in str(neurons.module_of({16: nothing}, row, 1))
     want = both(CELL, xs, "xla")
     run = jax.jit(partial(both, backend="llvm"))
     close(run(CELL, xs), want, 1e-5)
@@ -145,17 +145,17 @@ def test_threads_share_the_tiles_of_many_neurons_whoever_else_computes():
 
 @pytest.mark.parametrize("off", [0, 4])
 def test_large_arrays_are_written_past_the_caches_where_they_are_aligned(off, monkeypatch):
-    monkeypatch.setattr(compiler, "STREAMED", 0)
+    monkeypatch.setattr(neurons, "STREAMED", 0)
     arrays = [jax.ShapeDtypeStruct((3, 64), jnp.float32)] * 2
 
     def on_refs(access, source, target):
         for t in range(3):
             access.write(target, 2 * access.read(source, t), t)
 
-    module = str(compiler._module({16: program_of(on_refs, arrays, 16)}, arrays, 1))
+    module = str(neurons.module_of({16: program_of(on_refs, arrays, 16)}, arrays, 1))
     assert module.count("!nontemporal") == 3
     ragged = [jax.ShapeDtypeStruct((3, 72), jnp.float32)] * 2
-    assert "!nontemporal" not in str(compiler._module({16: program_of(on_refs, ragged, 16)}, ragged, 1))
+    assert "!nontemporal" not in str(neurons.module_of({16: program_of(on_refs, ragged, 16)}, ragged, 1))
     engine = compiler._compiled(module)
     tile = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("tile"))
     memory = np.zeros(2 * 3 * 64 + 64, np.float32)
@@ -169,7 +169,7 @@ def test_large_arrays_are_written_past_the_caches_where_they_are_aligned(off, mo
 
 def test_a_large_run_equals_one_by_xla():
     xs = 2 * jax.random.uniform(jax.random.key(0), (33, 65536))
-    assert xs.nbytes > compiler.STREAMED
+    assert xs.nbytes > neurons.STREAMED
     close(both(sx.LIF(), xs, "llvm"), both(sx.LIF(), xs, "xla"), 1e-5)
 
 

@@ -13,6 +13,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
+from spikejax.kernels.events import pack, skips, times, times_transposed, unpack
 from spikejax.kernels.linear import linear_call
 from spikejax.typing import Array
 
@@ -120,6 +121,10 @@ class SpikeProduct:
         """The product."""
         return _multiply(self, lambda spikes, kernel: self.product(spikes, kernel, *args, **options), spikes, kernel)
 
+    def skips(self, plain: Product, spikes: Array, kernel: Array) -> bool:
+        """Whether zeros may be skipped."""
+        return self.product is lax.dot_general and skips(plain, spikes, kernel)
+
     def check(self, spikes: Array) -> None:
         """Raises ValueError unless all `spikes` are 0 or 1; traced ones are looked at when they are known."""
         if (isinstance(spikes, Tracer) and not self.debug) or not spikes.size:
@@ -141,13 +146,12 @@ class SpikeProduct:
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _multiply(how: SpikeProduct, product: Product, spikes: Array, kernel: Array) -> Array:
     how.check(spikes)
-    return product(spikes, kernel)
+    return times(product, spikes, kernel) if how.skips(product, spikes, kernel) else product(spikes, kernel)
 
 
 def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (spikes, kernel), (of_spikes, of_kernel) = primals, tangents
-    how.check(spikes)
-    y = product(spikes, kernel)
+    y = _multiply(how, product, spikes, kernel)
     changes = []
     if not isinstance(of_spikes, SymbolicZero):
         changes.append(product(of_spikes, kernel))
@@ -156,24 +160,24 @@ def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: A
         def push(kept: Kept, of_kernel: Array) -> Array:
             return product(_unpack(spikes.shape, spikes.dtype, *kept), of_kernel)
 
-        def pull(kept: Kept, of_y: Array) -> Array:
+        def plain(kept: Kept, of_y: Array) -> Array:
             return jax.linear_transpose(partial(push, _after(of_y, kept)), kernel)(of_y)[0]
 
-        changes.append(linear_call(push, pull, _pack(spikes), of_kernel))
+        by_rows = how.skips(product, spikes, kernel)
+        pull = partial(times_transposed, plain, spikes.shape[-1]) if by_rows else plain
+        kept = _pack(spikes, math.prod(spikes.shape[:-1]) if by_rows else 1)
+        changes.append(linear_call(push, pull, kept, of_kernel))
     return y, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(y)
 
 
 _multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
 
 
-def _pack(spikes: Array) -> Kept:
-    """The spikes as bits, and what links these to the derivatives of the spikes."""
-    flat = (spikes != 0).astype(jnp.uint8).ravel()
-    eights = jnp.pad(flat, (0, -flat.size % 8)).reshape(math.ceil(flat.size / 8), 8)
-    # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
-    bits = jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=1)
+def _pack(spikes: Array, rows: int) -> Kept:
+    """The spikes as so many rows of bits, and what links these to the derivatives of the spikes."""
     # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
     # there is none further out; elsewhere the link is a constant whose value is never used, which XLA drops.
+    bits = pack(spikes.reshape(rows, spikes.size // rows))
     return bits, _link(spikes) if isinstance(spikes, Tracer) else None
 
 
@@ -195,7 +199,7 @@ _link.defjvps(lambda t, *_: t)
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _unpack(shape: tuple[int, ...], dtype: Any, bits: Array, link: Array | None) -> Array:
-    return jnp.unpackbits(bits, count=math.prod(shape), bitorder="little").reshape(shape).astype(dtype)
+    return unpack(bits, math.prod(shape) // bits.shape[0]).reshape(shape).astype(dtype)
 
 
 @_unpack.defjvp

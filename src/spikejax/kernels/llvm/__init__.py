@@ -1,5 +1,7 @@
-"""Neurons over time as machine code for the CPU."""
+"""Kernels as machine code for the CPU: neurons over time, and products with spikes."""
 
 from spikejax.kernels.llvm.backend import CPU
+from spikejax.kernels.llvm.events import product_with_spikes
+from spikejax.kernels.llvm.stand_in import either
 
-__all__ = ["CPU"]
+__all__ = ["CPU", "either", "product_with_spikes"]

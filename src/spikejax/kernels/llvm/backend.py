@@ -14,9 +14,10 @@ from spikejax.kernels.blocks import Blocks
 from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.elementwise import REWRITES, operations
 from spikejax.kernels.llvm.access import program_of
-from spikejax.kernels.llvm.compiler import LANES, target_of
+from spikejax.kernels.llvm.compiler import target_of
 from spikejax.kernels.llvm.functions import FUNCTIONS
 from spikejax.kernels.llvm.instructions import why_not
+from spikejax.kernels.llvm.neurons import LANES, module_of
 from spikejax.kernels.llvm.stand_in import either
 from spikejax.kernels.packed import Packed
 from spikejax.kernels.template import Cotangents, Floats
@@ -62,7 +63,7 @@ class LLVM(Blockwise):
         arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*given, *wanted)]
         lanes = [n for n, some in ((LANES, size >= LANES), (1, size % LANES)) if some]
         programs = {n: program_of(on_refs, arrays, n) for n in lanes}
-        target = target_of(name, programs, arrays, len(given))
+        target = target_of(name, module_of(programs, arrays, len(given)))
         outs = arrays[len(given) :]
 
         @custom_vmap

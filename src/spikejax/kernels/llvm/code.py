@@ -5,7 +5,6 @@ neurons of the tile inside, a vector of them at once: so memory is read and writ
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from spikejax.kernels.elementwise import called
 from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
 from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
-
-INDEX = ir.IntType(64)
+from spikejax.kernels.llvm.loops import INDEX, index, repeat
 
 ALIGNED = 64
 """Bytes: how XLA aligns arrays, and the widest vectors that there are."""
@@ -99,8 +97,8 @@ class Tile:
             for a, start in zip(inner, starts, strict=True):
                 if _aval(a).shape:
                     self._put(self._kept[a], v, self._value(start, scalars, v))
-        first, last = (ir.Constant(INDEX, equation.params[name]) for name in ("start", "stop"))
-        with self._repeat(first, last, 1) as t, self._neurons() as v:
+        first, last = (index(equation.params[name]) for name in ("start", "stop"))
+        with repeat(build, first, last) as t, self._neurons() as v:
             names = scalars | {step: build.trunc(t, type_of(_aval(step).dtype, None))}
             names |= {a: self._value(outer, scalars, v) for a, outer in zip(program.constvars, consts, strict=True)}
             names |= {a: self._get(a, v) for a in carried}
@@ -180,7 +178,7 @@ class Tile:
         build, array = self._build, self._arrays[number]
         place = build.add(self._first, v)
         if at:
-            place = build.add(build.mul(build.sext(at[0], INDEX), ir.Constant(INDEX, array.row)), place)
+            place = build.add(build.mul(build.sext(at[0], INDEX), index(array.row)), place)
         return build.gep(self._pointers[number], [place], source_etype=_in_memory(array.dtype))
 
     def _from_memory(self, value: Value, dtype: Any) -> Value:
@@ -218,23 +216,7 @@ class Tile:
 
     def _neurons(self) -> Any:
         """A loop over the vectors of the tile; gives where a vector begins."""
-        return self._repeat(ir.Constant(INDEX, 0), self._count, self._lanes)
-
-    @contextmanager
-    def _repeat(self, start: Value, stop: Value, step: int) -> Iterator[Value]:
-        build = self._build
-        before, function = build.block, build.function
-        test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
-        build.branch(test)
-        build.position_at_end(test)
-        i = build.phi(INDEX)
-        i.add_incoming(start, before)
-        build.cbranch(build.icmp_signed("<", i, stop), body, after)
-        build.position_at_end(body)
-        yield i
-        i.add_incoming(build.add(i, ir.Constant(INDEX, step)), build.block)
-        build.branch(test)
-        build.position_at_end(after)
+        return repeat(self._build, index(0), self._count, self._lanes)
 
 
 def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:

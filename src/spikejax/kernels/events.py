@@ -1,0 +1,90 @@
+"""Products with spikes that are kept as bits; on a CPU they add up rows where there is a spike, and skip the zeros."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_batching import custom_vmap
+
+from spikejax.kernels.llvm import either, product_with_spikes
+from spikejax.typing import Array
+
+MANY = 1 / 3
+"""Share of spikes from which on no zeros are skipped: from about 0.4 on the full product is the faster one."""
+
+NARROW, FEW = 16, 2**12
+"""Columns and spikes below which none are either: there is not enough to add, or to skip."""
+
+Bits = Array
+"""Spikes as bits, uint8 `[rows, bytes]`: the first of a byte its lowest, each row filled up with 0 to whole 8 bytes."""
+
+Plain = Callable[..., Array]
+
+
+def pack(spikes: Array) -> Bits:
+    """Spikes `[rows, inputs]` as bits; every value but 0 is a spike."""
+    rows, inputs = spikes.shape
+    eights = jnp.pad((spikes != 0).astype(jnp.uint8), ((0, 0), (0, -inputs % 64))).reshape(
+        rows, -(-inputs // 64) * 8, 8
+    )
+    # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
+    return jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=2)
+
+
+def unpack(bits: Bits, inputs: int) -> Array:
+    """Spikes `[rows, inputs]`, 0 or 1 in uint8."""
+    return jnp.unpackbits(bits, axis=1, count=inputs, bitorder="little")
+
+
+def skips(plain: Plain, spikes: Array, kernel: Array) -> bool:
+    """Whether skipping zeros could pay: of `plain(spikes, kernel)` in float32, as large as it is."""
+    dtypes = {spikes.dtype, kernel.dtype, jax.eval_shape(plain, spikes, kernel).dtype}
+    return dtypes == {jnp.dtype(jnp.float32)} and kernel.shape[-1] >= NARROW and spikes.size >= FEW
+
+
+def times(plain: Plain, spikes: Array, kernel: Array) -> Array:
+    """`plain(spikes, kernel)`, which is the product of spikes `[*, K]` with a kernel `[K, M]`."""
+
+    def of_bits(bits: Bits, spikes: Array, kernel: Array) -> Array:
+        return product_with_spikes(bits, kernel, kernel.shape[0]).reshape(*spikes.shape[:-1], -1)
+
+    return either(_choice(plain, of_bits, lambda spikes, _: pack(_rows(spikes))), plain, spikes, kernel)
+
+
+def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: Array) -> Array:
+    """`plain(kept, values)`, which is the product `[K, M]` of the kept spikes, transposed, with values `[*, M]`.
+
+    Args:
+        plain: the function.
+        inputs: K.
+        kept: the bits, and what else it may use.
+        values: the values.
+    """
+
+    def of_bits(bits: Bits, _: Any, values: Array) -> Array:
+        return product_with_spikes(bits, _rows(values), inputs, transposed=True)
+
+    return either(_choice(plain, of_bits, lambda kept, _: kept[0]), plain, kept, values)
+
+
+def _choice(plain: Plain, of_bits: Plain, bits_of: Callable[..., Bits]) -> Plain:
+    """A function of the arguments of `plain` that skips zeros where there are few spikes; under `vmap` it does not."""
+
+    @custom_vmap
+    def choose(*args: Any) -> Array:
+        bits = bits_of(*args)
+        few = jnp.mean(lax.population_count(bits), dtype=jnp.float32) < 8 * MANY
+        return lax.cond(few, of_bits, lambda _, *args: plain(*args), bits, *args)
+
+    @choose.def_vmap
+    def over_batch(size: int, batched: Any, *args: Any) -> tuple[Array, bool]:
+        axes = jax.tree.map(lambda yes: 0 if yes else None, tuple(batched))
+        return jax.vmap(plain, in_axes=axes, axis_size=size)(*args), True
+
+    return choose
+
+
+def _rows(many: Array) -> Array:
+    return many.reshape(-1, many.shape[-1])
