@@ -15,8 +15,11 @@ from spikejax.typing import Array
 Weights = Sequence[Array]
 
 
-def network(kernels: Weights) -> sx.nn.Sequential:
-    """Linear or convolution, then LIF, for each kernel; a convolution is followed by max pooling."""
+def network(kernels: Weights, linear: str = "Linear") -> sx.nn.Sequential:
+    """Linear or convolution, then LIF, for each kernel; a convolution is followed by max pooling.
+
+    `linear` is "Linear" or, for layers whose input is spikes, "SpikeLinear".
+    """
     rngs = nnx.Rngs(0)
     layers: list[Any] = []
     for kernel in kernels:
@@ -26,7 +29,8 @@ def network(kernels: Weights) -> sx.nn.Sequential:
         else:
             layers.append(sx.nn.Flatten())
             inputs, outputs = kernel.shape
-            layer = nnx.Linear(inputs, outputs, use_bias=False, rngs=rngs)
+            kind = {"Linear": nnx.Linear, "SpikeLinear": sx.nn.SpikeLinear}[linear]
+            layer = kind(inputs, outputs, use_bias=False, rngs=rngs)
         layer.kernel[...] = kernel
         layers += [layer, sx.LIF(tau=2.0, surrogate=sx.surrogate.ATan(2.0))]
         layers += [sx.nn.MaxPool(2)] if kernel.ndim == 4 else []
@@ -41,13 +45,13 @@ def spikejax(problem: Problem) -> OnJax:
     """
     if "rate" in problem:
         return training_step(problem)
-    how = _how(problem)
+    how, linear = _how(problem), problem.get("linear", "Linear")
 
     def forward(kernels: Weights, x: Array) -> Array:
         if not problem.get("repeated"):
-            return sx.run(network(kernels), x, **how)[1]
+            return sx.run(network(kernels, linear), x, **how)[1]
         repeated = jnp.broadcast_to(x, (how["steps"], *x.shape))
-        return sx.run(network(kernels), repeated, **how | {"steps": None})[1]
+        return sx.run(network(kernels, linear), repeated, **how | {"steps": None})[1]
 
     def both(kernels: Weights, x: Array, g: Array) -> dict[str, Array]:
         y, pull = jax.vjp(lambda kernels: forward(kernels, x), kernels)
@@ -59,10 +63,10 @@ def spikejax(problem: Problem) -> OnJax:
 
 def training_step(problem: Problem) -> OnJax:
     """Forward, cross-entropy of the firing rates, backward, and a step of gradient descent."""
-    how = _how(problem)
+    how, linear = _how(problem), problem.get("linear", "Linear")
 
     def loss(kernels: Weights, x: Array, y: Array) -> tuple[Array, Array]:
-        outs = sx.run(network(kernels), x, **how)[1]
+        outs = sx.run(network(kernels, linear), x, **how)[1]
         return sx.losses.cross_entropy_rate(outs, y), outs
 
     def step(kernels: Weights, x: Array, y: Array) -> dict[str, Array]:

@@ -16,6 +16,7 @@ from _contest import Case, Entry
 
 ENTRIES = {
     "spikejax": Entry("spikejax", "_networks_jax.spikejax", {"how": {}}),
+    "spikes": Entry("spikejax, SpikeLinear", "_networks_jax.spikejax", {"how": {}, "linear": "SpikeLinear"}),
     "scan": Entry("plain lax.scan", "_networks_jax.spikejax", {"how": {"method": "scan"}, "whole": True}, tiny=False),
     "spikingjelly_m": Entry(
         "SpikingJelly, multi-step",

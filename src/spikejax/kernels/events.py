@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from spikejax.kernels.llvm import either, product_with_spikes
+from spikejax.kernels.llvm import bits_of, either, product_with_spikes
 from spikejax.typing import Array
 
 MANY = 1 / 3
 """Share of spikes from which on no zeros are skipped: from about 0.4 on the full product is the faster one."""
 
-NARROW, FEW = 16, 2**12
+NARROW, FEW = 8, 2**10
 """Columns and spikes below which none are either: there is not enough to add, or to skip."""
 
 Bits = Array
@@ -24,13 +24,28 @@ Plain = Callable[..., Array]
 
 
 def pack(spikes: Array) -> Bits:
-    """Spikes `[rows, inputs]` as bits; every value but 0 is a spike."""
+    """Spikes `[rows, inputs]` as bits, which have no derivative; every value but 0 is a spike."""
+    spikes = lax.stop_gradient(spikes)
+    return either(_pack_by_llvm, _pack, spikes) if spikes.dtype == jnp.float32 and spikes.size else _pack(spikes)
+
+
+def _pack(spikes: Array) -> Bits:
     rows, inputs = spikes.shape
     eights = jnp.pad((spikes != 0).astype(jnp.uint8), ((0, 0), (0, -inputs % 64))).reshape(
         rows, -(-inputs // 64) * 8, 8
     )
     # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
     return jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=2)
+
+
+@custom_vmap
+def _pack_by_llvm(spikes: Array) -> Bits:
+    return bits_of(spikes)
+
+
+@_pack_by_llvm.def_vmap
+def _(size: int, batched: Any, spikes: Array) -> tuple[Bits, bool]:
+    return jax.vmap(_pack)(spikes), True
 
 
 def unpack(bits: Bits, inputs: int) -> Array:

@@ -22,6 +22,9 @@ BLOCK = 256
 LANES, VECTORS = 16, 8
 """Elements in a vector, and vectors of a row of the result that are in registers together."""
 
+SHARES, LONG = 32, 1024
+"""Tiles that there should be, for threads to share, and rows of W that are worth a tile."""
+
 BYTE, FLOAT = ir.IntType(8), ir.FloatType()
 Value = Any
 
@@ -36,18 +39,26 @@ def product_with_spikes(bits: Array, values: Array, inputs: int, *, transposed: 
         inputs: columns of s.
         transposed: whether it is the product with `s^T`.
     """
-    columns = values.shape[1]
-    target = target_of("spikejax_events", module_of(bits.shape[0], inputs, columns, transposed=transposed))
-    out = jax.ShapeDtypeStruct((inputs if transposed else bits.shape[0], columns), values.dtype)
-    return jax.ffi.ffi_call(target, out)(bits, values)
+    rows, columns = bits.shape[0], values.shape[1]
+    sums, terms = (inputs, rows) if transposed else (rows, inputs)
+    parts = max(1, min(-(-SHARES // -(-sums // SUMS)), terms // LONG)) if transposed else 1
+    length = -(-terms // (parts * BLOCK)) * BLOCK
+    parts = -(-terms // length)
+    target = target_of("spikejax_events", module_of(rows, inputs, columns, length, transposed=transposed))
+    out = jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((parts, sums, columns), values.dtype))(bits, values)
+    return out.sum(0) if parts > 1 else out[0]
 
 
-def module_of(rows: int, inputs: int, columns: int, *, transposed: bool) -> ir.Module:
-    """The module of `product_with_spikes`, for so many rows and columns of s, and so many columns of W."""
+def module_of(rows: int, inputs: int, columns: int, length: int, *, transposed: bool) -> ir.Module:
+    """The module of `product_with_spikes`, for so many rows and columns of s, and so many columns of W.
+
+    Where W has more rows than `length`, as many of them make one of several products, which add up to that of all.
+    """
     module = ir.Module("events")
-    tiles = -(-(inputs if transposed else rows) // SUMS)
+    sums, terms = (inputs, rows) if transposed else (rows, inputs)
+    tiles = -(-sums // SUMS) * -(-terms // length)
     describe(module, given=2, wanted=1, tiles=tiles, helpers=tiles - 1 if rows * inputs >= SHARED else 0)
-    _Product(ir.Function(module, TILE, "tile"), rows, inputs, columns, transposed)
+    _Product(ir.Function(module, TILE, "tile"), sums, terms, columns, length, transposed)
     return module
 
 
@@ -57,20 +68,26 @@ class _Product:
     Block by block of W, it lists for each row of the result the rows of W to add, then adds them.
     """
 
-    def __init__(self, function: ir.Function, rows: int, inputs: int, columns: int, transposed: bool) -> None:
+    def __init__(
+        self, function: ir.Function, sums: int, terms: int, columns: int, length: int, transposed: bool
+    ) -> None:
         entry, build = (ir.IRBuilder(function.append_basic_block(name)) for name in ("entry", "start"))
         self._entry, self._build, self._columns = entry, build, columns
-        self._words = index(-(-inputs // WORD))
+        self._words = index(-(-(sums if transposed else terms) // WORD))
         self._listed, self._lengths = self._room(BYTE, SUMS * BLOCK), self._room(INDEX, SUMS)
-        addresses, self._number = function.args
+        addresses, number = function.args
         self._bits, self._values, self._out = (self._load(POINTER, addresses, index(i)) for i in range(3))
-        sums, terms = (inputs, rows) if transposed else (rows, inputs)
+        tiles = index(-(-sums // SUMS))
+        self._number, part = build.urem(number, tiles), build.udiv(number, tiles)
+        self._start = build.mul(part, index(length))
+        stop = least(build, index(terms), build.add(self._start, index(length)))
         self._first = build.mul(self._number, index(SUMS))
+        self._row = build.add(build.mul(part, index(sums)), self._first)
         self._count = least(build, build.sub(index(sums), self._first), index(SUMS))
-        with repeat(build, index(0), index(terms), BLOCK) as block:
+        with repeat(build, self._start, stop, BLOCK) as block:
             with repeat(build, index(0), index(SUMS)) as i:
                 build.store(index(0), self._at(INDEX, self._lengths, i))
-            left = least(build, build.sub(index(terms), block), index(BLOCK))
+            left = least(build, build.sub(stop, block), index(BLOCK))
             (self._list_columns if transposed else self._list_rows)(block, left)
             self._add(block)
         build.ret_void()
@@ -123,9 +140,9 @@ class _Product:
         build, columns = self._build, index(self._columns)
         sums = [self._room(vector, 1) for vector in vectors]
         corner = build.add(build.mul(block, columns), column)
-        is_first = build.icmp_unsigned("==", block, index(0))
+        is_first = build.icmp_unsigned("==", block, self._start)
         with repeat(build, index(0), self._count) as i:
-            target = build.add(build.mul(build.add(self._first, i), columns), column)
+            target = build.add(build.mul(build.add(self._row, i), columns), column)
             for n, (total, vector) in enumerate(zip(sums, vectors, strict=True)):
                 so_far = self._load(vector, self._out, build.add(target, index(n * LANES)), FLOAT)
                 build.store(build.select(is_first, ir.Constant(vector, None), so_far), total)
