@@ -40,6 +40,7 @@ def close(got, want, tolerance=2e-6):
 LAYERS = {
     "linear": ((nnx.Linear, SpikeLinear, 5, 7), {}, (3, 5)),
     "linear-many-axes": ((nnx.Linear, SpikeLinear, 5, 7), {}, (2, 3, 5)),
+    "linear-skips": ((nnx.Linear, SpikeLinear, 50, 12), {}, (3, 10, 50)),
     "linear-no-batch": ((nnx.Linear, SpikeLinear, 5, 7), {}, (5,)),
     "linear-empty": ((nnx.Linear, SpikeLinear, 5, 7), {}, (0, 5)),
     "linear-no-bias": ((nnx.Linear, SpikeLinear, 5, 7), {"use_bias": False, "precision": "highest"}, (3, 5)),
@@ -118,6 +119,7 @@ def total_of_hessian(f):
     ("layer", "name"),
     [
         *(("linear", name) for name in TRANSFORMATIONS),
+        *(("linear-skips", name) for name in ("jvp", "vmap-grad", "vmap-params", "checkpoint", "grad-scan")),
         *(("conv-1d", name) for name in ("jvp", "vmap-grad", "forward-reverse")),
     ],
 )
