@@ -13,7 +13,7 @@ Problem = dict[str, Any]
 DRAWN = 10_000_019
 """Random numbers drawn for an array, at most; a prime, so that none meets itself at another step."""
 SHARE = 0.2
-"""Share of the spikes given to a network that are 1."""
+"""Share of the spikes that are 1, where a problem does not say otherwise."""
 
 
 def currents(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +24,8 @@ def currents(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 def spikes(problem: Problem, seed: int = 1) -> np.ndarray:
     """Spikes of the problem's `shape` [T, N, *]."""
-    return (np.random.default_rng(seed).random(problem["shape"], np.float32) < SHARE).astype(np.float32)
+    drawn = np.random.default_rng(seed).random(problem["shape"], np.float32)
+    return (drawn < problem.get("share", SHARE)).astype(np.float32)
 
 
 def image(problem: Problem) -> np.ndarray:
