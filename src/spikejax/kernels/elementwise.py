@@ -89,7 +89,7 @@ def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tupl
     fixed, constant = {*jaxpr.constvars, *inputs[0]}, set()
     first, second = [], []
     for equation in jaxpr.eqns:
-        used = {*_variables(equation.invars)}
+        used = {*variables(equation.invars)}
         if used <= constant:  # cheap to compute anew, and no drive
             first.append(equation)
             second.append(equation)
@@ -99,7 +99,7 @@ def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tupl
             fixed.update(equation.outvars)
         else:
             second.append(equation)
-    used = list(dict.fromkeys(a for a in (*_reads(second), *_variables(jaxpr.outvars)) if a in fixed))
+    used = list(dict.fromkeys(a for a in (*_reads(second), *variables(jaxpr.outvars)) if a in fixed))
     program_before = _program(jaxpr, [*jaxpr.constvars, *inputs[0]], first, used)
     program_rest = _program(jaxpr, [*used, *inputs[1]], second, jaxpr.outvars)
 
@@ -157,19 +157,20 @@ def operations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
 def reads(function: Callable[..., Any], *args: Any) -> list[bool]:
     """Which leaves of the arguments the value of `function` depends on."""
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    needed = set(_variables(jaxpr.outvars))
+    needed = set(variables(jaxpr.outvars))
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
             needed.update(_reads([equation]))
     return [a in needed for a in jaxpr.invars]
 
 
-def _variables(atoms: Iterable[Any]) -> list[Any]:
+def variables(atoms: Iterable[Any]) -> list[Any]:
+    """Those of a program's atoms that are no literals."""
     return [a for a in atoms if not isinstance(a, Literal)]
 
 
 def _reads(equations: Iterable[JaxprEqn]) -> list[Any]:
-    return _variables(a for equation in equations for a in equation.invars)
+    return variables(a for equation in equations for a in equation.invars)
 
 
 def _program(jaxpr: Jaxpr, inputs: list[Any], equations: list[JaxprEqn], outputs: list[Any]) -> Callable[..., Any]:

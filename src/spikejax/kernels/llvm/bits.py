@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from llvmlite import ir
 
-from spikejax.kernels.llvm.compiler import POINTER, SHARED, TILE, describe, target_of
+from spikejax.kernels.llvm.compiler import TILE, addresses, describe, target_of
 from spikejax.kernels.llvm.loops import index, least, repeat
 from spikejax.typing import Array
 
@@ -34,11 +34,10 @@ def bits_of(spikes: Array) -> Array:
 def module_of(rows: int, inputs: int) -> ir.Module:
     """The module of `bits_of`, for so many rows and inputs."""
     module, tiles = ir.Module("bits"), -(-rows // ROWS)
-    describe(module, given=1, wanted=1, tiles=tiles, helpers=tiles - 1 if rows * inputs >= SHARED else 0)
+    describe(module, given=1, wanted=1, tiles=tiles, elements=rows * inputs)
     function = ir.Function(module, TILE, "tile")
-    (addresses, number), build = function.args, ir.IRBuilder(function.append_basic_block())
-    places = (build.gep(addresses, [index(i)], source_etype=POINTER) for i in range(2))
-    spikes, bits = (build.load(place, typ=POINTER) for place in places)
+    (arrays, number), build = function.args, ir.IRBuilder(function.append_basic_block())
+    spikes, bits = addresses(build, arrays, 2)
     whole, rest = divmod(inputs, 64)
     words = index(whole + bool(rest))
 

@@ -4,7 +4,7 @@ A tile is as many neurons as fit into the first cache. The loops of the program,
 neurons of the tile inside, a vector of them at once: so memory is read and written in rows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from llvmlite import ir
 
-from spikejax.kernels.elementwise import called
+from spikejax.kernels.elementwise import called, variables
 from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
 from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
@@ -72,7 +72,7 @@ class Tile:
             if part[0].primitive is loop:
                 self._loop(part[0], scalars)
                 continue
-            needed = {a for later in parts[number + 1 :] for e in later for a in _variables(e.invars)}
+            needed = {a for later in parts[number + 1 :] for e in later for a in variables(e.invars)}
             self._equations([e for e in part if _is_scalar(e)], scalars, None)
             with self._neurons() as v:
                 names = dict(scalars)
@@ -246,10 +246,6 @@ def _aval(a: Any) -> Any:
 def _is_scalar(equation: JaxprEqn) -> bool:
     """Whether it has to do with no neuron."""
     return not any(_aval(a).shape for a in (*equation.invars, *equation.outvars))
-
-
-def _variables(atoms: Iterable[Any]) -> list[Any]:
-    return [a for a in atoms if not isinstance(a, Literal)]
 
 
 def _scalar_constant(value: Any) -> ir.Constant:

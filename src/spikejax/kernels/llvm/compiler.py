@@ -23,7 +23,7 @@ _engines: dict[str, Any] = {}
 _lock = Lock()
 
 
-def describe(module: ir.Module, *, given: int, wanted: int, tiles: int, helpers: int) -> None:
+def describe(module: ir.Module, *, given: int, wanted: int, tiles: int, elements: int) -> None:
     """Writes into a module what else `handler.ll` wants of it.
 
     Args:
@@ -31,11 +31,18 @@ def describe(module: ir.Module, *, given: int, wanted: int, tiles: int, helpers:
         given: number of arrays that it reads, the first ones.
         wanted: number of arrays that it writes.
         tiles: number of tiles.
-        helpers: most threads that may join the one that is called.
+        elements: of its largest array, which say whether other threads may join the one that is called.
     """
+    helpers = tiles - 1 if elements >= SHARED else 0
     for name, number in (("given", given), ("wanted", wanted), ("tiles", tiles), ("helpers", helpers)):
         value: Any = ir.GlobalVariable(module, INDEX, name)
         value.global_constant, value.initializer = True, index(number)
+
+
+def addresses(build: ir.IRBuilder, arrays: Any, count: int) -> list[Any]:
+    """Where the arrays lie, from the first argument of "tile"."""
+    places = (build.gep(arrays, [index(i)], source_etype=POINTER) for i in range(count))
+    return [build.load(place, typ=POINTER) for place in places]
 
 
 def target_of(name: str, module: ir.Module) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from llvmlite import ir
 
-from spikejax.kernels.llvm.compiler import POINTER, SHARED, TILE, describe, target_of
+from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses, describe, target_of
 from spikejax.kernels.llvm.loops import INDEX, index, least, repeat
 from spikejax.typing import Array
 
@@ -57,7 +57,7 @@ def module_of(rows: int, inputs: int, columns: int, length: int, *, transposed: 
     module = ir.Module("events")
     sums, terms = (inputs, rows) if transposed else (rows, inputs)
     tiles = -(-sums // SUMS) * -(-terms // length)
-    describe(module, given=2, wanted=1, tiles=tiles, helpers=tiles - 1 if rows * inputs >= SHARED else 0)
+    describe(module, given=2, wanted=1, tiles=tiles, elements=rows * inputs)
     _Product(ir.Function(module, TILE, "tile"), sums, terms, columns, length, transposed)
     return module
 
@@ -75,8 +75,8 @@ class _Product:
         self._entry, self._build, self._columns = entry, build, columns
         self._words = index(-(-(sums if transposed else terms) // WORD))
         self._listed, self._lengths = self._room(BYTE, SUMS * BLOCK), self._room(INDEX, SUMS)
-        addresses, number = function.args
-        self._bits, self._values, self._out = (self._load(POINTER, addresses, index(i)) for i in range(3))
+        arrays, number = function.args
+        self._bits, self._values, self._out = addresses(build, arrays, 3)
         tiles = index(-(-sums // SUMS))
         self._number, part = build.urem(number, tiles), build.udiv(number, tiles)
         self._start = build.mul(part, index(length))

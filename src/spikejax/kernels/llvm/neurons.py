@@ -1,6 +1,6 @@
 """The module of a kernel that takes blocks of neurons through time."""
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from jax.extend.core import ClosedJaxpr
 from llvmlite import ir
 
 from spikejax.kernels.llvm.code import ALIGNED, Memory, Tile
-from spikejax.kernels.llvm.compiler import POINTER, SHARED, TILE, describe
+from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses, describe
 from spikejax.kernels.llvm.loops import INDEX, index, least
 
 LANES = ALIGNED // 4
@@ -32,8 +32,8 @@ def module_of(programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int) -
     module, size = ir.Module("kernel"), arrays[0].shape[-1]
     tile = min(MOST, max(FEWEST, -(-size // (8 * LANES)) * LANES))  # eight tiles to share, where there is enough
     tiles = -(-size // tile)
-    shared = max(a.size for a in arrays) >= SHARED
-    describe(module, given=given, wanted=len(arrays) - given, tiles=tiles, helpers=tiles - 1 if shared else 0)
+    elements = max(a.size for a in arrays)
+    describe(module, given=given, wanted=len(arrays) - given, tiles=tiles, elements=elements)
     plain = [Memory(np.dtype(a.dtype), size, streams=False) for a in arrays]
     streamed = [m._replace(streams=_streams(a)) for m, a in zip(plain[given:], arrays[given:], strict=True)]
     _write_tile(module, programs, plain, plain[:given] + streamed, tile)
@@ -45,30 +45,29 @@ def _write_tile(
 ) -> None:
     """The function that takes the tile of a number through the kernel: past the caches where the arrays let it."""
     function = ir.Function(module, TILE, "tile")
-    (addresses, number), build = function.args, ir.IRBuilder(function.append_basic_block())
-    places = [build.gep(addresses, [index(i)], source_etype=POINTER) for i in range(len(plain))]
-    pointers = [build.load(place, typ=POINTER) for place in places]
+    (arrays, number), build = function.args, ir.IRBuilder(function.append_basic_block())
+    pointers = addresses(build, arrays, len(plain))
     first = build.mul(number, index(tile))
     left = least(build, build.sub(index(plain[0].row), first), index(tile))
     streams = [build.ptrtoint(p, INDEX) for p, memory in zip(pointers, streamed, strict=True) if memory.streams]
     for lanes in sorted(programs, reverse=True):
         count = build.sub(left, build.urem(left, index(lanes)))
-        args = [*pointers, first, count]
+        args, on_tile = [*pointers, first, count], partial(_on_tile, module, programs[lanes], lanes, tile)
         if streams:
             off = build.and_(reduce(build.or_, streams), index(ALIGNED - 1))
             with build.if_else(build.icmp_unsigned("==", off, index(0))) as (aligned, otherwise):
                 with aligned:
-                    build.call(_on_tile(module, f"streams_{lanes}", programs[lanes], streamed, lanes, tile), args)
+                    build.call(on_tile(f"streams_{lanes}", streamed), args)
                 with otherwise:
-                    build.call(_on_tile(module, f"plain_{lanes}", programs[lanes], plain, lanes, tile), args)
+                    build.call(on_tile(f"plain_{lanes}", plain), args)
         else:
-            build.call(_on_tile(module, f"plain_{lanes}", programs[lanes], plain, lanes, tile), args)
+            build.call(on_tile(f"plain_{lanes}", plain), args)
         first, left = build.add(first, count), build.sub(left, count)
     build.ret_void()
 
 
 def _on_tile(
-    module: ir.Module, name: str, program: ClosedJaxpr, memory: list[Memory], lanes: int, tile: int
+    module: ir.Module, program: ClosedJaxpr, lanes: int, tile: int, name: str, memory: list[Memory]
 ) -> ir.Function:
     """The function that takes neurons through the kernel, a vector of them at once."""
     kind = ir.FunctionType(ir.VoidType(), [*(POINTER for _ in memory), INDEX, INDEX])
