@@ -14,5 +14,5 @@ def by_machine_code(function, *args):
         *sources, target = refs
         access.write(target, function(*access.read(sources)))
 
-    (found,) = jax.jit(lambda *args: CPU._launch(on_refs, "test", list(args), [out]))(*args)
+    (found,) = jax.jit(lambda *args: CPU._launch(on_refs, "test", list(args), [out], 0))(*args)
     return np.asarray(found)

@@ -11,7 +11,7 @@ from tests.cells.reference import inputs
 from tests.cells.runs import QUICK, close, loop, run_and_grad, setup
 
 import spikejax as sx
-from spikejax.kernels import BACKENDS, fused_scan
+from spikejax.kernels import BACKENDS, fused_scan, pallas
 from spikejax.kernels.packed import pack
 from spikejax.typing import Static
 
@@ -112,6 +112,18 @@ def test_any_number_of_neurons_and_steps(shape, steps):
 
     for backend in ("interpret", "llvm"):
         close(both(backend=backend), both(backend="xla"), 5e-6)
+
+
+@pytest.mark.parametrize(("steps", "block"), [(8, 512), (9, 256), (16, 256), (17, 128), (32, 128)])
+def test_the_more_steps_registers_hold_the_fewer_neurons(steps, block):
+    assert pallas.block_of(0) == 512 and pallas.block_of(steps) == block
+    cell, xs = sx.ALIF(tau=jnp.linspace(1.5, 4.0, 300), v_threshold=0.5), jnp.linspace(0, 2, 300 * steps)
+    state, xs = cell.init_state((300,)), xs.reshape(300, steps).T
+
+    def gradients(**how):
+        return jax.grad(lambda cell, xs: jnp.sum(jnp.cos(xs) * fused_scan(cell, state, xs, **how)[1]), (0, 1))(cell, xs)
+
+    close(jax.jit(partial(gradients, backend="interpret", residuals="x"))(), jax.jit(gradients)(), 5e-6)
 
 
 @pytest.mark.parametrize(("backend", "steps"), [("interpret", 5), ("llvm", 8), ("interpret", 19), ("llvm", 19)])

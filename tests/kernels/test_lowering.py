@@ -49,7 +49,7 @@ def test_every_cell_lowers_for_a_gpu(row: Row, backend):
 @pytest.mark.parametrize("how", [{}, {"residuals": "x"}, {"residuals": "packed"}], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_way_lowers_for_a_gpu(dtype, how, backend):
-    xs = jnp.ones((16, 64, 1000), dtype)
+    xs = jnp.ones((20, 64, 1000), dtype)
     cell = sx.LIF(tau=jnp.full(1000, 2.0), surrogate=sx.surrogate.ATan())
     assert "custom_call" in lowered(backend, cell, cell.init_state(xs.shape[1:]), xs, xs, **how)
 

@@ -75,14 +75,15 @@ class Blockwise:
         ins = params, own, given, drives._replace(charge=charge), own_hs, Cotangents(of_last, cotangents.ys, of_hs)
         g_drives = Drives(*map(floats, drives)) if floats(tables) else None
         outs = params, own, floats(xs), g_drives
-        g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs)
+        held = steps_of(xs) if hs is None else 0
+        g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs, held)
         g_tables = pull_drives(as_cotangent(drives, floats(g_drives)))[0] if g_drives else as_cotangent(tables)
         (g_cell,) = pull_cell((g_params, g_tables))
         g_state = blocks.layout.state(g_own, [jnp.zeros_like(a) if has_gradient(a) else a for a in shared])
         return floats(g_cell), floats(g_state), g_xs
 
-    def _call(self, kernel: Any, blocks: Blocks, xs: Sequence, ins: Any, outs: Any) -> Any:
-        """Runs `kernel` on arrays that end in the shape of a step, for results like `outs`."""
+    def _call(self, kernel: Any, blocks: Blocks, xs: Sequence, ins: Any, outs: Any, held: int = 0) -> Any:
+        """Runs `kernel` on arrays that end in the shape of a step, for results like `outs`; `held` as in `_launch`."""
         size, count = math.prod(blocks.s.shape), len(jax.tree.leaves(ins))
 
         def flat(a: Any) -> tuple[int, ...]:
@@ -95,11 +96,11 @@ class Blockwise:
 
         given = [a.reshape(flat(a)) for a in jax.tree.leaves(ins)]
         wanted = [jax.ShapeDtypeStruct(flat(a), a.dtype) for a in jax.tree.leaves(outs)]
-        found = self._launch(on_refs, f"spikejax_{kernel.__name__}", given, wanted)
+        found = self._launch(on_refs, f"spikejax_{kernel.__name__}", given, wanted, held)
         leaves = [a.reshape(out.shape) for a, out in zip(found, jax.tree.leaves(outs), strict=True)]
         return jax.tree.unflatten(jax.tree.structure(outs), leaves)
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
+    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
         """Runs a kernel over all blocks of arrays `[T, M]` and `[M]`.
 
         Args:
@@ -107,6 +108,7 @@ class Blockwise:
             name: of the kernel.
             given: the arrays that it reads.
             wanted: shapes and dtypes of those that it writes.
+            held: steps of which it holds every h in registers.
         """
         raise NotImplementedError
 

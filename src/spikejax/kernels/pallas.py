@@ -18,19 +18,28 @@ from spikejax.kernels.kernel import Access
 from spikejax.kernels.template import Floats
 from spikejax.typing import Array
 
-BLOCK = 512
-"""Neurons a program instance: 4 for each of 128 threads, whose loads are 16 bytes wide."""
+THREADS = 128
+"""Threads a program instance."""
+
+BLOCK = 4 * THREADS
+"""Neurons of it, so that loads are 16 bytes wide."""
+
+HELD = 32 * THREADS
+"""Values of h that it holds in registers at most, where it holds those of all steps: then it has fewer neurons."""
+
+
+def block_of(held: int) -> int:
+    """Neurons a program instance that holds so many steps of h in registers."""
+    return BLOCK if held == 0 else max(THREADS, min(BLOCK, 1 << (HELD // held).bit_length() - 1))
 
 
 class TritonAccess(Access):
     """Blocks in the Triton language, for M neurons."""
 
-    block = BLOCK
-
-    def __init__(self, size: int) -> None:
-        start = self.index() * BLOCK
-        self._block = pl.ds(start, BLOCK)
-        self._mask = None if size % BLOCK == 0 else start + jnp.arange(BLOCK) < size
+    def __init__(self, size: int, block: int) -> None:
+        self.block, start = block, self.index() * block
+        self._block = pl.ds(start, block)
+        self._mask = None if size % block == 0 else start + jnp.arange(block) < size
 
     def index(self) -> Any:
         """Which block it is."""
@@ -50,7 +59,9 @@ class TritonAccess(Access):
 class MosaicAccess(TritonAccess):
     """The same in the Mosaic GPU language, which knows no masks: M must be a multiple of the block."""
 
-    _layout = mosaic_gpu.Layout.WG_STRIDED((BLOCK,), vec_size=4)
+    def __init__(self, size: int, block: int) -> None:
+        super().__init__(size, block)
+        self._layout = mosaic_gpu.Layout.WG_STRIDED((block,), vec_size=block // THREADS)
 
     def index(self) -> Any:
         """Which block it is."""
@@ -79,14 +90,14 @@ class Triton(Blockwise):
     def __init__(self, interpret: bool = False) -> None:
         self._interpret = interpret
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
-        size = given[0].shape[-1]
+    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
+        size, block = given[0].shape[-1], block_of(held)
         return pl.pallas_call(
-            lambda *refs: on_refs(TritonAccess(size), *refs),
+            lambda *refs: on_refs(TritonAccess(size, block), *refs),
             out_shape=wanted,
-            grid=(pl.cdiv(size, BLOCK),),
+            grid=(pl.cdiv(size, block),),
             interpret=self._interpret,
-            compiler_params=triton.CompilerParams(num_warps=4, num_stages=1),
+            compiler_params=triton.CompilerParams(num_warps=THREADS // 32, num_stages=1),
             name=name,
         )(*given)
 
@@ -96,14 +107,14 @@ class Mosaic(Blockwise):
 
     rewrites = ROUNDING
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
-        size = given[0].shape[-1]
-        rows = pl.cdiv(size, BLOCK)
-        padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * BLOCK - size)]) for a in given]
-        outs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * BLOCK), a.dtype) for a in wanted]
+    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
+        size, block = given[0].shape[-1], block_of(held)
+        rows = pl.cdiv(size, block)
+        padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * block - size)]) for a in given]
+        outs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * block), a.dtype) for a in wanted]
         like: dict[str, Any] = {"out_type" if jax.__version_info__ >= (0, 11) else "out_shape": outs}
         kernel = mosaic_gpu.kernel(
-            lambda *refs: on_refs(MosaicAccess(rows * BLOCK), *refs), **like, grid=(rows,), grid_names=("block",)
+            lambda *refs: on_refs(MosaicAccess(rows * block, block), *refs), **like, grid=(rows,), grid_names=("block",)
         )
         return [a[..., :size] for a in kernel(*padded)]
 

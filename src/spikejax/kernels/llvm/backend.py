@@ -58,7 +58,7 @@ class LLVM(Blockwise):
         """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
         return either(super().backward, xla.backward, cell, state, xs, hs, cotangents)
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any]) -> list[Array]:
+    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
         size = given[0].shape[-1]
         arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*given, *wanted)]
         lanes = [n for n, some in ((LANES, size >= LANES), (1, size % LANES)) if some]
@@ -75,7 +75,7 @@ class LLVM(Blockwise):
             """More neurons in a row."""
             many = [a if yes else jnp.broadcast_to(a, (count, *a.shape)) for a, yes in zip(given, batched, strict=True)]
             longer = [jax.ShapeDtypeStruct((*a.shape[:-1], count * size), a.dtype) for a in wanted]
-            found = self._launch(on_refs, name, [_in_row(a) for a in many], longer)
+            found = self._launch(on_refs, name, [_in_row(a) for a in many], longer, held)
             split = [a.reshape(*a.shape[:-1], count, size) for a in found]
             return [jnp.moveaxis(a, -2, 0) for a in split], [True] * len(found)
 
