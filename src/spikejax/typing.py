@@ -160,6 +160,10 @@ class Network(Cell, Protocol):
         """`propagate` as a pure function, the variables it changes, and what writes them back."""
         ...
 
+    def encodes(self) -> bool:
+        """Whether its first cell is an encoder, which makes T times as much of a static input."""
+        ...
+
     def slow_in_loop(self, platform: str) -> str | None:
         """Why its layers are slow in a loop over chunks on `platform`, where they are; else None."""
         ...

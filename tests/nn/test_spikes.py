@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
+from spikejax.kernels import events
 from spikejax.nn import Sequential, SpikeConv, SpikeLinear
 
 
@@ -176,7 +177,10 @@ def test_a_bit_an_element_is_kept(name):
     assert kept(lambda x: call(params, x), x) <= weights  # nothing of the input, where no kernel is trained
 
 
-def test_the_compiled_training_step_needs_less():
+@pytest.mark.parametrize("skips", [True, False])
+def test_the_compiled_training_step_needs_less(skips, monkeypatch):
+    monkeypatch.setattr(events, "FEW", events.FEW if skips else 2**30)
+
     def scratch(linear, chunk):
         rngs = nnx.Rngs(0)
         net = Sequential(*(layer for _ in range(3) for layer in (linear(64, 64, rngs=rngs), sx.LIF())))
@@ -188,6 +192,23 @@ def test_the_compiled_training_step_needs_less():
     sequence = 32 * 16 * 64 * 4
     for chunk in (4, 32):
         assert scratch(nnx.Linear, chunk) - scratch(SpikeLinear, chunk) > 1.5 * sequence  # the input of two layers
+
+
+def test_both_products_of_a_large_layer_skip_zeros():
+    def products(layer, *shape):
+        loss = lambda layer, x: jnp.square(layer(x)).sum()  # noqa: E731
+        return jax.jit(nnx.grad(loss)).lower(layer, jnp.zeros(shape)).as_text().count("@spikejax_events")
+
+    linear = partial(SpikeLinear, rngs=nnx.Rngs(0))
+    assert products(linear(50, 12), 3, 10, 50) == 2
+    assert products(linear(50, 12, dtype=jnp.bfloat16), 3, 10, 50) == 0
+    assert products(linear(50, 12, dot_general=lambda *a, **how: -jax.lax.dot_general(*a, **how)), 3, 10, 50) == 0
+
+
+def test_a_transpose_is_that_of_the_product():
+    layer, x = SpikeLinear(50, 12, use_bias=False, rngs=nnx.Rngs(0)), jnp.zeros((30, 50))
+    got = jax.linear_transpose(jax.jit(layer), x)(jnp.ones((30, 12)))
+    close(got, (jnp.ones((30, 12)) @ layer.kernel[...].T,))
 
 
 def test_equal_layers_compile_once():

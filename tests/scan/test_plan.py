@@ -10,7 +10,12 @@ from tests.scan.networks import nested
 import spikejax as sx
 from spikejax.scan import METHODS, plan
 
+run_module = sys.modules["spikejax.scan.run"]
 AUTO = "- method 'auto': 'fused' for every cell in charge, fire and reset, 'scan' for all others"
+
+
+def encoded():
+    return sx.nn.Sequential(sx.encoding.Poisson(), nested())
 
 
 @pytest.mark.parametrize(
@@ -31,11 +36,12 @@ AUTO = "- method 'auto': 'fused' for every cell in charge, fire and reset, 'scan
             f"{AUTO}\n- chunk 100: layer by layer, one matrix product serves all steps",
         ),
         (
-            nested(),
+            encoded(),
             100,
             {"static": (64, 784)},
             "100 steps in 10 chunk(s) of at most 10; cells by method 'auto'\n"
-            f"{AUTO}\n- chunk 10: a static input takes memory for 524288 elements",
+            f"{AUTO}\n- chunk 10: of a static input an encoder makes 50176 elements a step, to hold about 524288 at "
+            "once",
         ),
         (
             sx.LIF(),
@@ -73,7 +79,7 @@ def test_a_plan_prints_its_choices_and_reasons(cell, steps, how, text):
     ],
 )
 def test_chunks_of_a_network_are_even(steps, how, chunk):
-    assert plan(nested(), steps, **how).chunk == chunk
+    assert plan(encoded(), steps, **how).chunk == chunk
 
 
 def test_a_batch_norm_in_training_is_named():
@@ -84,7 +90,7 @@ def test_a_batch_norm_in_training_is_named():
     assert chosen.chunk == 50
     assert "layer 2.0 (BatchNorm, train mode) takes its statistics over a chunk, so over all steps" in str(chosen)
     net.eval()
-    assert plan(net, 50, static=(2**16,)).chunk == 8
+    assert "layer by layer" in str(plan(net, 50))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +100,7 @@ def test_a_batch_norm_in_training_is_named():
         (2.5, {}, r"`steps` must be an integer > 0, got 2.5"),
         (5, {"chunk": 0}, r"`chunk` must be an integer from 1 to the 5 time steps, or None, got 0"),
         (5, {"method": "fast"}, r"`method` must be one of"),
+        (5, {"static": 5}, r"`static` must be the shape \(N, \*\) of a static input, got 5"),
     ],
 )
 def test_bad_arguments(steps, how, message):
@@ -106,15 +113,30 @@ def test_every_method_runs():
         assert sx.run(sx.LinearLIF(), [[[2.0]]], method=method)[1] == 1
 
 
-def test_a_static_input_is_measured_as_the_first_cell_sees_it(monkeypatch):
+def test_only_an_encoder_in_front_asks_for_chunks_of_a_static_input():
+    dense, many = nnx.Linear(4, 4, rngs=nnx.Rngs(0)), {"static": (2**19,)}
+    for layers in ((dense, sx.LIF()), (dense, nested()), (dense, sx.LIF(), sx.encoding.Poisson()), (dense,)):
+        assert plan(sx.nn.Sequential(*layers), 9, **many).chunk == 9
+    for encoder in (sx.encoding.Latency(9), sx.encoding.DeltaModulation(0.1), sx.nn.Sequential(sx.encoding.Poisson())):
+        assert plan(sx.nn.Sequential(sx.nn.Flatten(), encoder, dense), 9, **many).chunk == 1
+    assert plan(encoded(), 9).chunk == 9
+
+
+def test_run_plans_for_the_input_that_it_is_given(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        sys.modules["spikejax.scan.run"], "plan", lambda *a, static, **how: seen.append(static) or plan(*a, **how)
-    )
+    monkeypatch.setattr(run_module, "plan", lambda *a, static, **how: seen.append(static) or plan(*a, **how))
     net = sx.nn.Sequential(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), sx.LIF())
     sx.run(net, jnp.ones((2, 4)), steps=5)
     sx.run(net, jnp.ones((5, 2, 4)))
-    assert seen == [(2, 3), None]
+    assert seen == [(2, 4), None]
+
+
+@pytest.mark.parametrize("how", [{"steps": 0}, {"steps": 3, "chunk": 0}, {"steps": 3, "method": "fast"}], ids=str)
+def test_a_refused_run_computes_nothing(how):
+    net = sx.nn.Sequential(nnx.BatchNorm(3, rngs=nnx.Rngs(0)), sx.LIF())
+    with pytest.raises(ValueError, match=r"`(steps|chunk|method)` must be"):
+        sx.run(net, jnp.arange(6.0).reshape(2, 3), **how)
+    assert not net.layers[0].mean[...].any()
 
 
 def test_a_convolution_stays_out_of_loops_on_a_cpu():

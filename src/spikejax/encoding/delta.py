@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from spikejax.encoding.timed import floating
+from spikejax.encoding.timed import Encoder, floating
 from spikejax.pytree import Struct, check
 from spikejax.typing import Array, Sequence, Shape, Static
 
@@ -22,7 +22,7 @@ class LastInput(NamedTuple):
     x: Array
 
 
-class DeltaModulation(Struct):
+class DeltaModulation(Encoder, Struct):
     """Delta modulation: spikes where the input has changed by more than the threshold.
 
         d[t] = x[t] - r[t]

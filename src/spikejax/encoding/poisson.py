@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from spikejax.encoding.timed import over_time, within
+from spikejax.encoding.timed import Encoder, over_time, within
 from spikejax.pytree import Struct
 from spikejax.typing import Array, Sequence, Shape
 
@@ -24,7 +24,7 @@ class RandomState(NamedTuple):
     t: Array
 
 
-class Drawn(Struct):
+class Drawn(Encoder, Struct):
     """An encoder whose spikes are drawn anew at each step, with probabilities that follow from the value."""
 
     def probabilities(self, x: Array) -> Array:

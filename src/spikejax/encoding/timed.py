@@ -22,7 +22,11 @@ class StepIndex(NamedTuple):
     t: Array
 
 
-class Timed:
+class Encoder:
+    """A cell that turns values into spikes; of a static input it makes T times as much."""
+
+
+class Timed(Encoder):
     """An encoder in one equation: the spikes of step `t` for the values `x`, without a memory of other steps."""
 
     def encode(self, t: Array, x: Array) -> Array:

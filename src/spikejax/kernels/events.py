@@ -1,6 +1,7 @@
 """Products with spikes that are kept as bits; on a CPU they add up rows where there is a spike, and skip the zeros."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,8 +15,8 @@ from spikejax.typing import Array
 MANY = 1 / 3
 """Share of spikes from which on no zeros are skipped: from about 0.4 on the full product is the faster one."""
 
-NARROW, FEW = 8, 2**10
-"""Columns and spikes below which none are either: there is not enough to add, or to skip."""
+COLUMNS, INPUTS, FEW = 8, 32, 2**10
+"""Columns, inputs and spikes below which none are either: there is not enough to add, or to skip."""
 
 Bits = Array
 """Spikes as bits, uint8 `[rows, bytes]`: the first of a byte its lowest, each row filled up with 0 to whole 8 bytes."""
@@ -24,9 +25,10 @@ Plain = Callable[..., Array]
 
 
 def pack(spikes: Array) -> Bits:
-    """Spikes `[rows, inputs]` as bits, which have no derivative; every value but 0 is a spike."""
-    spikes = lax.stop_gradient(spikes)
-    return either(_pack_by_llvm, _pack, spikes) if spikes.dtype == jnp.float32 and spikes.size else _pack(spikes)
+    """Spikes `[rows, inputs]` as bits; every value but 0 is a spike."""
+    if spikes.dtype != jnp.float32 or spikes.size == 0:
+        return _pack(spikes)
+    return either(_pack_by_llvm, _pack, spikes, alone=False)
 
 
 def _pack(spikes: Array) -> Bits:
@@ -56,7 +58,8 @@ def unpack(bits: Bits, inputs: int) -> Array:
 def skips(plain: Plain, spikes: Array, kernel: Array) -> bool:
     """Whether skipping zeros could pay: of `plain(spikes, kernel)` in float32, as large as it is."""
     dtypes = {spikes.dtype, kernel.dtype, jax.eval_shape(plain, spikes, kernel).dtype}
-    return dtypes == {jnp.dtype(jnp.float32)} and kernel.shape[-1] >= NARROW and spikes.size >= FEW
+    inputs, columns = kernel.shape
+    return dtypes == {jnp.dtype(jnp.float32)} and columns >= COLUMNS and inputs >= INPUTS and spikes.size >= FEW
 
 
 def times(plain: Plain, spikes: Array, kernel: Array) -> Array:
@@ -65,7 +68,8 @@ def times(plain: Plain, spikes: Array, kernel: Array) -> Array:
     def of_bits(bits: Bits, spikes: Array, kernel: Array) -> Array:
         return product_with_spikes(bits, kernel, kernel.shape[0]).reshape(*spikes.shape[:-1], -1)
 
-    return either(_choice(plain, of_bits, lambda spikes, _: pack(_rows(spikes))), plain, spikes, kernel)
+    kernels = _where_few(plain, of_bits, lambda spikes, _: pack(_rows(spikes)), spikes.shape[-1])
+    return either(kernels, plain, spikes, kernel, alone=False)
 
 
 def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: Array) -> Array:
@@ -81,17 +85,21 @@ def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: 
     def of_bits(bits: Bits, _: Any, values: Array) -> Array:
         return product_with_spikes(bits, _rows(values), inputs, transposed=True)
 
-    return either(_choice(plain, of_bits, lambda kept, _: kept[0]), plain, kept, values)
+    return either(_where_few(plain, of_bits, lambda kept, _: kept[0], inputs), plain, kept, values, alone=False)
 
 
-def _choice(plain: Plain, of_bits: Plain, bits_of: Callable[..., Bits]) -> Plain:
+def _where_few(plain: Plain, of_bits: Plain, find_bits: Callable[..., Bits], inputs: int) -> Plain:
     """A function of the arguments of `plain` that skips zeros where there are few spikes; under `vmap` it does not."""
+
+    def of_all(_: Bits, *args: Any) -> Array:
+        return plain(*args)
 
     @custom_vmap
     def choose(*args: Any) -> Array:
-        bits = bits_of(*args)
-        few = jnp.mean(lax.population_count(bits), dtype=jnp.float32) < 8 * MANY
-        return lax.cond(few, of_bits, lambda _, *args: plain(*args), bits, *args)
+        bits = find_bits(*args)
+        most = MANY * inputs / bits.shape[1]  # a byte, on average
+        few = jnp.mean(lax.population_count(bits), dtype=jnp.float32) < most
+        return lax.cond(few, partial(either, of_bits, of_all), of_all, bits, *args)  # both of one type to `shard_map`
 
     @choose.def_vmap
     def over_batch(size: int, batched: Any, *args: Any) -> tuple[Array, bool]:

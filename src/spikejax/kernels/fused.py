@@ -13,6 +13,7 @@ from spikejax.cells import ChargeFireReset
 from spikejax.kernels import adjoint
 from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.choice import BACKENDS, choose
+from spikejax.kernels.devices import alike
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
 from spikejax.kernels.llvm import CPU
@@ -140,7 +141,7 @@ def fused(
     backend = backend or choose(cell, state, xs).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
     how = How(structure, keep, backend, residuals, backward)
-    last, ys, hs = _fused(how, leaves)
+    last, ys, hs = _fused(how, alike(leaves))
     return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
 
 

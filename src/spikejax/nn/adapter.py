@@ -238,6 +238,10 @@ class Container(nnx.Module):
 
         return propagate, variables, restore
 
+    def encodes(self) -> bool:
+        """Whether its first cell is an encoder, where that is certain."""
+        return False
+
     def slow_in_loop(self, platform: str) -> str | None:
         """Names a convolution, whose weight gradient XLA computes slowly in loops on CPU (jax-ml/jax#12868)."""
         for path, module in nnx.iter_modules(self):

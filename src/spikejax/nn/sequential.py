@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from spikejax.encoding.timed import Encoder
 from spikejax.nn.adapter import (
     CellModule,
     Container,
     Layer,
     adapt,
     apply,
+    cell_of,
     init_layer,
     is_stateless,
     propagate_layer,
@@ -86,6 +88,11 @@ class Sequential(Container):
             new, xs = propagate_layer(layer, i, old, through, xs)
             states.append(new)
         return tuple(states), xs
+
+    def encodes(self) -> bool:
+        """Whether its first cell is an encoder."""
+        first = next((layer for layer in self.layers if not is_stateless(layer)), None)
+        return first.encodes() if isinstance(first, Network) else isinstance(cell_of(first), Encoder)
 
     def hoist(self, x: Array) -> tuple[Array, "Sequential"]:
         """Applies the stateless layers before the first cell; the rest keeps the names and the states."""

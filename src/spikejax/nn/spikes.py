@@ -13,6 +13,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
+from spikejax.kernels.devices import alike
 from spikejax.kernels.events import pack, skips, times, times_transposed, unpack
 from spikejax.kernels.linear import linear_call
 from spikejax.typing import Array
@@ -31,7 +32,8 @@ class SpikeLinear(nnx.Linear):
 
     Whatever holds for `nnx.Linear` holds here, its parameters included. The input must be 0 or 1: of any other
     input the results are wrong, since every value but 0 may be taken for a 1. Outside `jax.jit` the input is always
-    checked; inside, where values are not known, only with `debug`.
+    checked; inside, where values are not known, only with `debug`. A weight that is NaN shows only where its input
+    fires. A policy of `jax.checkpoint` that keeps products does not see those that skip.
 
     Args:
         in_features: size of the last axis of the input.
@@ -122,6 +124,7 @@ class SpikeProduct:
 
     def __call__(self, spikes: Array, kernel: Array, *args: Any, **options: Any) -> Array:
         """The product."""
+        spikes, kernel = alike((spikes, kernel))
         return _multiply(self, lambda spikes, kernel: self.product(spikes, kernel, *args, **options), spikes, kernel)
 
     def skips(self, plain: Product, spikes: Array, kernel: Array) -> bool:
@@ -168,7 +171,7 @@ def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: A
 
         by_rows = how.skips(product, spikes, kernel)
         pull = partial(times_transposed, plain, spikes.shape[-1]) if by_rows else plain
-        kept = _pack(spikes, math.prod(spikes.shape[:-1]) if by_rows else 1)
+        kept = _pack(spikes, spikes.shape[-1] if by_rows else 64)
         changes.append(linear_call(push, pull, kept, of_kernel))
     return y, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(y)
 
@@ -176,10 +179,14 @@ def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: A
 _multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
 
 
-def _pack(spikes: Array, rows: int) -> Kept:
-    """The spikes as so many rows of bits, and what links these to the derivatives of the spikes."""
+def _pack(spikes: Array, inputs: int) -> Kept:
+    """The spikes as bits, and what links these to the derivatives of the spikes.
+
+    The bits are in rows of `inputs`, where these divide the spikes, else in one row.
+    """
     # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
     # there is none further out; elsewhere the link is a constant whose value is never used, which XLA drops.
+    rows = 1 if spikes.size == 0 or spikes.size % inputs else spikes.size // inputs
     bits = pack(spikes.reshape(rows, spikes.size // rows))
     return bits, _link(spikes) if isinstance(spikes, Tracer) else None
 

@@ -10,11 +10,11 @@ from spikejax.typing import Cell, Network, Shape, WholeSequenceCell
 
 METHODS = ("auto", "fused", "scan", "associative")
 
-SHOWN = {"cpu": 2**19}
-"""Elements in a chunk of a static input as it is shown to the first cell, by platform: 2 MB, which a cache of a CPU
-holds, were fastest for Poisson input [16 to 256, 784]."""
-SHOWN_ELSEWHERE = 2**24
-"""The same on other platforms, where memory is the only bound."""
+ENCODED = {"cpu": 2**19}
+"""Elements that an encoder makes of a static input in a chunk, by platform: 2 MB, which a cache of a CPU holds, were
+fastest for Poisson input [16 to 256, 784]."""
+ENCODED_ELSEWHERE = 2**24
+"""The same on other platforms, where it only bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def plan(
         method: as in `run`.
         residuals: as in `run`.
         backward: as in `run`.
-        static: where one static input is shown at every step, its shape `[N, *]` before the first cell.
+        static: where one static input is shown at every step, its shape `(N, *)`.
 
     Raises:
         ValueError: `steps` or `chunk` is not a positive integer, or another argument is unknown, or `residuals` or
@@ -85,6 +85,8 @@ def plan(
     for name, value, default in (("residuals", residuals, "h"), ("backward", backward, "scan")):
         if value != default and method in ("scan", "associative"):
             raise ValueError(f"`{name}` {value!r} is of the fused kernel, but method is {method!r}: use method='fused'")
+    if static is not None and not (isinstance(static, tuple) and all(isinstance(size, int) for size in static)):
+        raise ValueError(f"`static` must be the shape (N, *) of a static input, got {static!r}")
     reasons = []
     if method == "auto":
         reasons.append("method 'auto': 'fused' for every cell in charge, fire and reset, 'scan' for all others")
@@ -108,10 +110,11 @@ def _choose_chunk(cell: Cell, steps: int, remat: bool, static: Shape | None) -> 
     slow = cell.slow_in_loop(platform)
     if slow:
         return steps, slow
-    if static is None:
+    if static is None or not cell.encodes():
         return steps, "layer by layer, one matrix product serves all steps"
-    shown = SHOWN.get(platform, SHOWN_ELSEWHERE)
-    return _even(steps, max(1, shown // max(1, prod(static)))), f"a static input takes memory for {shown} elements"
+    most = ENCODED.get(platform, ENCODED_ELSEWHERE)
+    chunk = _even(steps, max(1, most // max(1, prod(static))))
+    return chunk, f"of a static input an encoder makes {prod(static)} elements a step, to hold about {most} at once"
 
 
 def _divisor(steps: int, chunk: int) -> int:

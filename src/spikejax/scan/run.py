@@ -85,6 +85,9 @@ def run(
     inputs = _inputs(jnp.asarray(xs), steps)
     shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
     count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
+    static = shape if isinstance(inputs, Static) else None
+    how = {"chunk": chunk, "remat": remat, "method": method, "residuals": residuals, "backward": backward}
+    chosen = plan(cell, count, static=static, **how)
     if state is None:
         dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
         state = cell.init_state(shape, dtype)
@@ -97,9 +100,6 @@ def run(
     if isinstance(cell, Network) and isinstance(inputs, Static) and not looked_at:
         value, cell = cell.hoist(inputs.value)
         inputs = Static(value, inputs.steps)
-    static = inputs.value.shape if isinstance(inputs, Static) else None
-    how = {"chunk": chunk, "remat": remat, "method": method, "residuals": residuals, "backward": backward}
-    chosen = plan(cell, count, static=static, **how)
     propagate, variables, restore = cell.pure() if isinstance(cell, Network) else _alone(cell)
     carry = variables, state
     (variables, state), ys, records, reduced = _over_chunks(propagate, carry, inputs, moved, chosen, recorder)

@@ -65,7 +65,8 @@ def module_of(rows: int, inputs: int, columns: int, length: int, *, transposed: 
 class _Product:
     """Writes the function that computes a tile of the result.
 
-    Block by block of W, it lists for each row of the result the rows of W to add, then adds them.
+    Block by block of W, it lists for each row of the result the rows of W to add, then adds them. A block has a sum of
+    its own, so that long sums round as little as they do in a full product.
     """
 
     def __init__(
@@ -143,9 +144,8 @@ class _Product:
         is_first = build.icmp_unsigned("==", block, self._start)
         with repeat(build, index(0), self._count) as i:
             target = build.add(build.mul(build.add(self._row, i), columns), column)
-            for n, (total, vector) in enumerate(zip(sums, vectors, strict=True)):
-                so_far = self._load(vector, self._out, build.add(target, index(n * LANES)), FLOAT)
-                build.store(build.select(is_first, ir.Constant(vector, None), so_far), total)
+            for total, vector in zip(sums, vectors, strict=True):
+                build.store(ir.Constant(vector, None), total)
             listed = build.mul(i, index(BLOCK))
             with repeat(build, index(0), self._load(INDEX, self._lengths, i)) as event:
                 term = build.zext(self._load(BYTE, self._listed, build.add(listed, event)), INDEX)
@@ -154,8 +154,10 @@ class _Product:
                     more = self._load(vector, self._values, build.add(source, index(n * LANES)), FLOAT)
                     build.store(build.fadd(build.load(total, typ=vector), more), total)
             for n, (total, vector) in enumerate(zip(sums, vectors, strict=True)):
-                place = self._at(FLOAT, self._out, build.add(target, index(n * LANES)))
-                build.store(build.load(total, typ=vector), place, align=4)
+                place, found = build.add(target, index(n * LANES)), build.load(total, typ=vector)
+                so_far = self._load(vector, self._out, place, FLOAT)
+                found = build.select(is_first, found, build.fadd(so_far, found))
+                build.store(found, self._at(FLOAT, self._out, place), align=4)
 
     # Memory
 
