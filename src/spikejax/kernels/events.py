@@ -33,9 +33,8 @@ def pack(spikes: Array) -> Bits:
 
 def _pack(spikes: Array) -> Bits:
     rows, inputs = spikes.shape
-    eights = jnp.pad((spikes != 0).astype(jnp.uint8), ((0, 0), (0, -inputs % 64))).reshape(
-        rows, -(-inputs // 64) * 8, 8
-    )
+    padded = jnp.pad((spikes != 0).astype(jnp.uint8), ((0, 0), (0, -inputs % 64)))
+    eights = padded.reshape(rows, padded.shape[1] // 8, 8)
     # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
     return jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=2)
 
@@ -46,7 +45,7 @@ def _pack_by_llvm(spikes: Array) -> Bits:
 
 
 @_pack_by_llvm.def_vmap
-def _(size: int, batched: Any, spikes: Array) -> tuple[Bits, bool]:
+def _pack_many(size: int, batched: Any, spikes: Array) -> tuple[Bits, bool]:
     return jax.vmap(_pack)(spikes), True
 
 
