@@ -7,7 +7,7 @@ import jax
 from llvmlite import ir
 
 from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses, describe, target_of
-from spikejax.kernels.llvm.loops import INDEX, index, least, repeat
+from spikejax.kernels.llvm.loops import INDEX, cycle, index, least, repeat
 from spikejax.typing import Array
 
 WORD = 64
@@ -110,22 +110,13 @@ class _Product:
         """Lists the bits that are set in a word of s; `place` says in which list, and as what."""
         build = self._build
         bits = self._load(INDEX, self._bits, build.add(build.mul(row, self._words), word))
-        before, function = build.block, build.function
-        test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
-        build.branch(test)
-        build.position_at_end(test)
-        left = build.phi(INDEX)
-        left.add_incoming(bits, before)
-        build.cbranch(build.icmp_unsigned("==", left, index(0)), after, body)
-        build.position_at_end(body)
-        which, term = place(build.cttz(left, ir.Constant(ir.IntType(1), 1)))
-        length = self._load(INDEX, self._lengths, which)
-        end = self._at(BYTE, self._listed, build.add(build.mul(which, index(BLOCK)), length))
-        build.store(build.trunc(term, BYTE), end)
-        build.store(build.add(length, index(1)), self._at(INDEX, self._lengths, which))
-        left.add_incoming(build.and_(left, build.sub(left, index(1))), body)
-        build.branch(test)
-        build.position_at_end(after)
+        without_lowest = lambda left: build.and_(left, build.sub(left, index(1)))  # noqa: E731
+        with cycle(build, bits, lambda left: build.icmp_unsigned("!=", left, index(0)), without_lowest) as left:
+            which, term = place(build.cttz(left, ir.Constant(ir.IntType(1), 1)))
+            length = self._load(INDEX, self._lengths, which)
+            end = self._at(BYTE, self._listed, build.add(build.mul(which, index(BLOCK)), length))
+            build.store(build.trunc(term, BYTE), end)
+            build.store(build.add(length, index(1)), self._at(INDEX, self._lengths, which))
 
     def _add(self, block: Value) -> None:
         """Adds to the rows of the result what is listed, so many columns at once as there are registers."""
