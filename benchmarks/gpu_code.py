@@ -115,7 +115,7 @@ def compiled(kernel: Kernel, folder: Path) -> dict[str, Any]:
 
     usage = {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", dump("-res-usage"))}
     code = dump("-sass")
-    moves = Counter(int(bits or 32) // 8 for bits in re.findall(r"\b(?:LDG|STG)\.E(?:\.\w+)*?(?:\.(64|128))?\b", code))
+    moves = Counter(_width(suffix) for suffix in re.findall(r"\b(?:LDG|STG)\.E([\w.]*)", code))
     threads = min(RESIDENT, REGISTERS // max(1, -(-usage["REG"] // 8) * 8))
     return {
         "kernel": kernel.name,
@@ -125,6 +125,11 @@ def compiled(kernel: Kernel, folder: Path) -> dict[str, Any]:
         "moves": {str(width): count for width, count in sorted(moves.items())},
         "resident": threads // 128 * 128 / RESIDENT,
     }
+
+
+def _width(suffix: str) -> int:
+    """Bytes that a thread's access to memory moves, from what the name of the instruction ends in."""
+    return next((int(part) // 8 for part in suffix.split(".") if part in ("64", "128")), 4)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -151,7 +156,10 @@ def main() -> None:
     if options.table:
         print(table(json.loads(options.table.read_text())))
         return
-    out = choose_file(options.out, Path(__file__).parent / "results" / "gpu_code.json", tiny=options.tiny)
+    try:
+        out = choose_file(options.out, Path(__file__).parent / "results" / "gpu_code.json", tiny=options.tiny)
+    except ValueError as error:
+        found.error(str(error))
     result: dict[str, Any] = {"benchmark": "gpu_code", "shape": SHAPE, **describe(("spikejax", "jax", "triton"))}
     lowered = {name: list(kernels(cell, **how)) for name, (cell, how) in variants(options.tiny).items()}
     if find_spec("triton") is None:

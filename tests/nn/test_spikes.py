@@ -10,6 +10,7 @@ from flax import nnx
 
 import spikejax as sx
 from spikejax.kernels import events
+from spikejax.kernels.llvm import compiler
 from spikejax.nn import Sequential, SpikeConv, SpikeLinear
 
 
@@ -203,6 +204,16 @@ def test_both_products_of_a_large_layer_skip_zeros():
     assert products(linear(50, 12), 3, 10, 50) == 2
     assert products(linear(50, 12, dtype=jnp.bfloat16), 3, 10, 50) == 0
     assert products(linear(50, 12, dot_general=lambda *a, **how: -jax.lax.dot_general(*a, **how)), 3, 10, 50) == 0
+
+
+def test_nothing_is_compiled_for_a_call_outside_jit():
+    layer, x = SpikeLinear(50, 12, rngs=nnx.Rngs(0)), spikes_of(33, 50)
+    before = len(compiler._engines)
+    layer(x)
+    nnx.grad(lambda layer: layer(x).sum())(layer)
+    assert len(compiler._engines) == before
+    jax.jit(layer)(x)
+    assert len(compiler._engines) > before
 
 
 def test_a_transpose_is_that_of_the_product():

@@ -28,7 +28,8 @@ class SpikeLinear(nnx.Linear):
         y = x W + b      dW = x^T dy, where x is kept as one bit an element
 
     On a CPU both products in float32 skip the zeros: they add up the rows of W, or of dy, at which there is a spike.
-    Where a third of the input or more are spikes they take all in, as they do under `vmap` and on several devices.
+    Where a third of the input or more are spikes they take all in, as they do under `vmap` and
+    where `jax.jit` has arrays split among devices.
 
     Whatever holds for `nnx.Linear` holds here, its parameters included. The input must be 0 or 1: of any other
     input the results are wrong, since every value but 0 may be taken for a 1. Outside `jax.jit` the input is always

@@ -86,8 +86,9 @@ def run(
     shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
     count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
     static = shape if isinstance(inputs, Static) else None
-    how = {"chunk": chunk, "remat": remat, "method": method, "residuals": residuals, "backward": backward}
-    chosen = plan(cell, count, static=static, **how)
+    chosen = plan(
+        cell, count, chunk=chunk, remat=remat, method=method, residuals=residuals, backward=backward, static=static
+    )
     if state is None:
         dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
         state = cell.init_state(shape, dtype)
