@@ -186,3 +186,16 @@ def test_errors():
         layer_gradients(jnp.sum, NET, XS, "1.v")
     with pytest.raises(ValueError, match=r"`net` must have a layer of weights"):
         count_operations(Sequential(sx.IF()), XS)
+
+
+def test_operations_of_other_layers_with_a_kernel():
+    class Excitatory(nnx.Linear):
+        pass
+
+    rngs, xs = nnx.Rngs(0), jnp.ones((2, 1, 4, 6))
+    net = Sequential(
+        nnx.ConvTranspose(6, 2, (3,), strides=2, rngs=rngs), nnx.LinearGeneral((8, 2), 5, axis=(1, 2), rngs=rngs)
+    )
+    assert [layer.products for layer in count_operations(net, xs).layers] == [4 * 6 * 2 * 3, 8 * 2 * 5]
+    with pytest.raises(TypeError, match=r"layer 0 \(Excitatory\) must be .* exactly one of Linear"):
+        count_operations(Sequential(Excitatory(6, 2, rngs=rngs)), xs)

@@ -11,7 +11,9 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
+from spikejax.nn import LinearMap
 from spikejax.nn.adapter import name_of
+from spikejax.nn.linear_map import LinearLayer
 from spikejax.scan import run
 from spikejax.typing import Array, Cell, State
 
@@ -71,7 +73,7 @@ class LayerOperations:
         kind: its class.
         products: products of an input and a weight, per step, were all inputs different from 0.
         activity: share of its inputs that are not 0, over all steps.
-        spiking: whether all inputs are 0, 1 or -1, so that a product is an addition.
+        spiking: True if all inputs are 0, 1 or -1, so that a product is an addition.
         operations: products over all steps; of spiking inputs those that are not 0, the synaptic operations.
         energy: of these, in picojoules.
     """
@@ -135,9 +137,10 @@ def count_operations(
         operations = T products                where an input is analog: multiply and add, 4.6 pJ each
         operations = activity T products       where all inputs are spikes: add, 0.9 pJ each
 
-    Counted are `nnx.Linear`, `nnx.Conv` and what derives from them, among them the feedback of `Recurrent`; at the edge
-    of an image every spike counts as in the middle. Not counted are neurons, norms (which go into the weights on a
-    chip), pooling and attention. A layer whose static input is computed once here counts at every step.
+    Counted are the layers that `sx.nn.LinearMap` knows, such as `nnx.Linear` and `nnx.Conv`, among them the feedback of
+    `Recurrent`; at the edge of an image every spike counts as in the middle. Not counted are neurons, norms (which go
+    into the weights on a chip), pooling and attention. A layer whose static input is computed once here counts at
+    every step.
 
     Args:
         net: a network; stays as it is.
@@ -151,27 +154,28 @@ def count_operations(
 
     Raises:
         ValueError: the network has no layer of weights.
+        TypeError: a layer derives from one of these, so that it is not known what it computes with its kernel.
 
     Source: Horowitz, "Computing's energy problem (and what we can do about it)", 2014, figure 1.1.9, energies at 45 nm.
     """
     again, parts = _pure(net)
     go = lambda parts, **record: run(again(parts), xs, state, steps=steps, chunk=chunk, **record)[1][1]  # noqa: E731
-    synapses = _synapses(net)
-    kinds = {name.rsplit(".", 1)[-1] for _, _, name in synapses}
+    maps = _linear_maps(net)
+    kinds = {record.rsplit(".", 1)[-1] for _, record, _ in maps}
     shapes = jax.eval_shape(lambda parts: go(parts, record=tuple(kinds)), parts)
-    found = {where: (layer, name) for where, layer, name in synapses if name in shapes}
-    if not found:
-        raise ValueError("`net` must have a layer of weights, nnx.Linear or nnx.Conv, got none")
+    maps = [entry for entry in maps if entry[1] in shapes]
+    if not maps:
+        raise ValueError("`net` must have a layer of weights, such as nnx.Linear or nnx.Conv, got none")
     count = next(iter(shapes.values())).shape[0]
-    looked = jax.jit(lambda parts: go(parts, record={name: _look for _, name in found.values()}))(parts)
+    activities = jax.jit(lambda parts: go(parts, record={record: _activity for _, record, _ in maps}))(parts)
     layers = []
-    for where, (layer, name) in found.items():
-        products = _products(layer, shapes[name].shape[2:])
-        active, spiking = np.asarray(looked[name]).mean(0)
+    for name, record, linear in maps:
+        products = linear.products(shapes[record].shape[2:])
+        active, spiking = np.asarray(activities[record]).mean(0)
         operations = float(count * products * (active if spiking == 1 else 1))
         energy = operations * (AC if spiking == 1 else MAC)
-        facts = products, float(active), bool(spiking == 1), operations, energy
-        layers.append(LayerOperations(where, type(layer).__name__, *facts))
+        kind = type(linear.layer).__name__
+        layers.append(LayerOperations(name, kind, products, float(active), bool(spiking == 1), operations, energy))
     return Operations(count, tuple(layers))
 
 
@@ -183,15 +187,15 @@ def _pure(net: Any) -> tuple[Callable[[Any], Any], Any]:
     return lambda parts: nnx.merge(graph, parts, copy=True), variables
 
 
-def _synapses(net: nnx.Module) -> list[tuple[str, nnx.Linear | nnx.Conv, str]]:
-    """The layers of weights, each with its name and that of the record of its input."""
-    found = []
+def _linear_maps(net: nnx.Module) -> list[tuple[str, str, LinearMap]]:
+    """Every layer of weights: its name, the name of the record of its input, and its linear map."""
+    maps = []
     for path, module in nnx.iter_modules(net):
-        if isinstance(module, nnx.Linear | nnx.Conv):
-            fed_back = bool(path) and path[-1] == "feedback"
-            record = f"{name_of(path[:-1])}.spikes" if fed_back else f"{name_of(path)}.input"
-            found.append((name_of(path), module, record))
-    return sorted(found, key=lambda entry: _place(entry[0]))
+        if isinstance(module, LinearLayer):
+            name, fed_back = name_of(path), bool(path) and path[-1] == "feedback"
+            record = f"{name_of(path[:-1])}.spikes" if fed_back else f"{name}.input"
+            maps.append((name, record, LinearMap.of(module, f"layer {name} ({type(module).__name__})")))
+    return sorted(maps, key=lambda entry: _place(entry[0]))
 
 
 def _place(name: str) -> list[tuple[bool, int, str]]:
@@ -199,19 +203,8 @@ def _place(name: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in name.split(".")]
 
 
-def _look(x: Array) -> Array:
-    """Of each step `[k, N, *]`, the share of values that are not 0, and whether all are spikes."""
+def _activity(x: Array) -> Array:
+    """Of each step `[k, N, *]`, the share of values that are not 0, and 1 if all are spikes, else 0."""
     size, axes = jnp.abs(x), tuple(range(1, x.ndim))
     active = (size != 0).mean(axes, dtype=jnp.float32)
     return jnp.stack((active, ((size == 0) | (size == 1)).all(axes).astype(jnp.float32)), axis=1)
-
-
-def _products(layer: nnx.Linear | nnx.Conv, shape: tuple[int, ...]) -> int:
-    """Products of an input and a weight for one sample and step, of an input of this shape."""
-    kernel = jnp.shape(layer.kernel[...])  # pyright: ignore[reportOptionalSubscript]
-    if isinstance(layer, nnx.Linear):
-        return int(np.prod(shape[:-1]) * np.prod(kernel))
-    graph, variables = nnx.split(layer)
-    call = lambda variables, x: nnx.merge(graph, variables)(x)  # noqa: E731
-    out = jax.eval_shape(call, variables, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
-    return int(np.prod(out.shape[1:-1]) * np.prod(kernel))

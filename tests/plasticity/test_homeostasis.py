@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from tests.plasticity.synapses import activity, make, spikes
+from tests.nn.linear_layers import activity, make, spikes
 
 import spikejax as sx
 from spikejax.plasticity import SynapticScaling, ThresholdHomeostasis, TsodyksMarkram, learn

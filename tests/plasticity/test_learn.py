@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from tests.plasticity.synapses import spikes
+from tests.nn.linear_layers import spikes
 
 import spikejax as sx
 from spikejax.plasticity import (
@@ -183,7 +183,11 @@ def test_the_loss_of_what_was_learnt_has_a_gradient():
     [
         ({"7": STDP()}, ValueError, r"names '7', .*choose from 0, 1, 4.0, 4.1, 4.1.feedback, 4.2"),
         ({"4.1.cell": STDP()}, ValueError, r"names '4.1.cell', which is no layer"),
-        ({"2": STDP()}, TypeError, r"layer 2 \(MaxPool\) must be a synapse, one of nnx.Linear"),
+        (
+            {"2": STDP()},
+            TypeError,
+            r"layer 2 \(MaxPool\) must be a layer that is linear in its kernel, exactly one of Linear",
+        ),
         ({"4.2": STDP()}, ValueError, r"layer 4.2 \(Linear\) must be followed by the cell that it drives, got nothing"),
         ({"1": STDP()}, ValueError, r"STDP changes `kernel`, which layer 1 does not have .* attach it to a synapse"),
         ({"1": ThresholdHomeostasis()}, ValueError, r"changes `v_threshold`, which layer 1 .*: give it as an array"),

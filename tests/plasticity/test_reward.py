@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.plasticity.synapses import activity, make
+from tests.nn.linear_layers import activity, make
 
 from spikejax.plasticity import MSTDP, MSTDPET
 

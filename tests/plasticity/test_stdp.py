@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from jax import lax
 from jax.test_util import check_grads
-from tests.plasticity.synapses import SYNAPSES, activity, correlate, make, spikes
+from tests.nn.linear_layers import SYNAPSES, activity, correlate, make, spikes
 
 from spikejax.plasticity import STDP, SoftBound, Traces, TripletSTDP
 

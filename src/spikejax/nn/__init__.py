@@ -12,6 +12,7 @@ from spikejax.nn.graph import Graph
 from spikejax.nn.init import lif_gain
 from spikejax.nn.layers import AvgPool, Flatten, MaxPool, Scale, SumPool, Voting
 from spikejax.nn.learned_delay import DelayedLinear, LearnedDelay, set_sigma
+from spikejax.nn.linear_map import LinearMap
 from spikejax.nn.neunorm import Activity, NeuNorm
 from spikejax.nn.norms import BatchNormThroughTime, TemporalEffectiveBatchNorm, ThresholdDependentBatchNorm
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent
@@ -41,6 +42,7 @@ __all__ = [
     "LSTMState",
     "LayerActivity",
     "LearnedDelay",
+    "LinearMap",
     "Mask",
     "MaxPool",
     "MultiDimensionalAttention",

@@ -51,7 +51,7 @@ class WeightStandardizedConv(nnx.Conv):
     ) -> None:
         if not epsilon > 0:
             raise ValueError(f"`epsilon` must be > 0, got {epsilon}")
-        product = _Standardized(conv_general_dilated, epsilon)
+        product = StandardizedProduct(conv_general_dilated, epsilon)
         super().__init__(
             in_features, out_features, kernel_size, strides, conv_general_dilated=product, rngs=rngs, **options
         )
@@ -60,22 +60,29 @@ class WeightStandardizedConv(nnx.Conv):
     def standardized_kernel(self) -> Array:
         """The kernel as it enters the product."""
         kernel = self.kernel[...]
-        return _standardize(kernel if self.mask is None else kernel * self.mask, self.conv_general_dilated.epsilon)  # pyright: ignore
+        product: StandardizedProduct = self.conv_general_dilated  # pyright: ignore[reportAssignmentType]
+        return product.standardize(kernel if self.mask is None else kernel * self.mask)
 
 
 @dataclass(frozen=True)
-class _Standardized:
-    """`product(x, kernel, ...)` with the kernel standardised."""
+class StandardizedProduct:
+    """`product(x, kernel, ...)` with the kernel standardised.
+
+    Attributes:
+        product: the convolution.
+        epsilon: what is added to the variance.
+    """
 
     product: Callable[..., Array]
     epsilon: float
 
     def __call__(self, x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
-        return self.product(x, _standardize(kernel, self.epsilon), *args, **options)
+        """The product."""
+        return self.product(x, self.standardize(kernel), *args, **options)
 
-
-def _standardize(kernel: Array, epsilon: float) -> Array:
-    inner = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
-    axes = tuple(range(kernel.ndim - 1))
-    centred = inner - inner.mean(axes)
-    return (centred / jnp.sqrt((centred**2).mean(axes) + epsilon)).astype(kernel.dtype)
+    def standardize(self, kernel: Array) -> Array:
+        """The kernel with mean 0 and variance 1 over the inputs of each output channel."""
+        inner = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+        axes = tuple(range(kernel.ndim - 1))
+        centred = inner - inner.mean(axes)
+        return (centred / jnp.sqrt((centred**2).mean(axes) + self.epsilon)).astype(kernel.dtype)

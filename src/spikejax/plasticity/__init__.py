@@ -22,7 +22,6 @@ from spikejax.plasticity.reward import MSTDP, MSTDPET, EligibilityState, RewardR
 from spikejax.plasticity.rule import Pairs, Rule, TraceRule, Traces
 from spikejax.plasticity.short_term import Resources, TsodyksMarkram
 from spikejax.plasticity.stdp import STDP, TripletSTDP, TripletTraces
-from spikejax.plasticity.synapse import Synapse, synapse_of
 
 __all__ = [
     "BPTT",
@@ -48,7 +47,6 @@ __all__ = [
     "RewardState",
     "Rule",
     "SoftBound",
-    "Synapse",
     "SynapticScaling",
     "ThresholdHomeostasis",
     "TraceRule",
@@ -61,7 +59,6 @@ __all__ = [
     "learn",
     "mix",
     "normalize",
-    "synapse_of",
     "train_online",
     "value_and_grad_online",
 ]

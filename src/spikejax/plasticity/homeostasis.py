@@ -7,8 +7,8 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.nn import LinearMap
 from spikejax.plasticity.rule import check_time_constant
-from spikejax.plasticity.synapse import Synapse, synapse_of
 from spikejax.pytree import Struct, check
 from spikejax.typing import Array, Shape
 
@@ -72,18 +72,20 @@ class SynapticScaling(_Homeostasis):
 
     parameter = "kernel"
 
-    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
+    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
         """The rate before the first step, the target; for an input of the synapse of `shape` `[N, *]`."""
-        return self.start(synapse_of(layer).current(shape, dtype).shape[-1], dtype)
+        return self.start(LinearMap.of(layer).output(shape, dtype).shape[-1], dtype)
 
-    def step(self, state: RateState, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[RateState, Array]:
+    def step(self, state: RateState, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[RateState, Array]:
         """One step: the next rate and the change of the weight; `pre` is not needed."""
         return self.steps(state, layer, pre, post[None])
 
-    def steps(self, state: RateState, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[RateState, Array]:
+    def steps(
+        self, state: RateState, layer: nnx.Module | LinearMap, pre: Array, post: Array
+    ) -> tuple[RateState, Array]:
         """A whole sequence at once: `post` `[T, N, *]`."""
         state, error = self.errors(state, post)
-        return state, synapse_of(layer).weight * error
+        return state, LinearMap.of(layer).weight * error
 
 
 class ThresholdHomeostasis(_Homeostasis):

@@ -8,8 +8,8 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.nn import LinearMap
 from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
-from spikejax.plasticity.synapse import Synapse, synapse_of
 from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
 
@@ -70,13 +70,13 @@ class RewardRule(TraceRule):
         return traces, earlier, jax.tree.map(lambda a: a[-1], pairs)
 
     def step(
-        self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array, reward: Array | float = 0.0
+        self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array, reward: Array | float = 0.0
     ) -> tuple[State, Array]:
         """One step in time: `pre`, `post` `[N, *]`, `reward` `[N]` or one for all samples."""
         return self.steps(state, layer, pre[None], post[None], jnp.asarray(reward)[None])
 
     def steps(
-        self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array, rewards: Array | float = 0.0
+        self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array, rewards: Array | float = 0.0
     ) -> tuple[State, Array]:
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         raise NotImplementedError(f"{type(self).__name__} must define `steps(self, state, layer, pre, post, rewards)`")
@@ -109,13 +109,13 @@ class MSTDP(RewardRule):
     SpikingJelly: `MSTDPLearner`, for dense layers one step at a time.
     """
 
-    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
+    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
         """As `TraceRule.init_state`, with nothing for the first reward to meet."""
         traces: Traces = super().init_state(layer, shape, dtype)
         return RewardState(traces.pre, traces.post, _nothing(traces))
 
     def steps(
-        self, state: RewardState, layer: nnx.Module | Synapse, pre: Array, post: Array, rewards: Array | float = 0.0
+        self, state: RewardState, layer: nnx.Module | LinearMap, pre: Array, post: Array, rewards: Array | float = 0.0
     ) -> tuple[RewardState, Array]:
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         traces, earlier, last = self.pairs_before(state, pre, post)
@@ -158,10 +158,12 @@ class MSTDPET(RewardRule):
         super().validate()
         check("tau_trace", self.tau_trace, lambda tau: tau > 0, "> 0", "in steps")
 
-    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> EligibilityState:
+    def init_state(
+        self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32
+    ) -> EligibilityState:
         """As `MSTDP.init_state`, with no eligibility."""
         traces: Traces = super().init_state(layer, shape, dtype)
-        weight = synapse_of(layer).weight
+        weight = LinearMap.of(layer).weight
         return EligibilityState(
             traces.pre, traces.post, _nothing(traces), jnp.zeros((shape[0], *weight.shape), weight.dtype)
         )
@@ -169,7 +171,7 @@ class MSTDPET(RewardRule):
     def steps(
         self,
         state: EligibilityState,
-        layer: nnx.Module | Synapse,
+        layer: nnx.Module | LinearMap,
         pre: Array,
         post: Array,
         rewards: Array | float = 0.0,

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
-from spikejax.plasticity.synapse import Synapse, synapse_of
+from spikejax.nn import LinearMap
 from spikejax.pytree import Struct, check
 from spikejax.typing import Array, Shape, State
 
@@ -74,7 +74,7 @@ class TraceRule(Struct, kw_only=True):
         dW = f_post(W) sum_n up[n] - f_pre(W) sum_n down[n]
 
     where up and down are products of a value before and one after the synapse, which `pairs` gives. A whole sequence
-    needs two correlations, `Synapse.correlate_over_time`, whatever its length.
+    needs two correlations, `LinearMap.correlate_over_time`, whatever its length.
 
     Args:
         f_pre: how strongly spikes before the synapse weaken it.
@@ -86,11 +86,11 @@ class TraceRule(Struct, kw_only=True):
 
     parameter = "kernel"
 
-    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
+    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
         """The traces before the first step, all 0.
 
         Args:
-            layer: the synapse; see `synapse_of`.
+            layer: the synapse; see `sx.nn.LinearMap`.
             shape: shape of its input at one step, `[N, *]`.
             dtype: dtype of the traces.
 
@@ -98,25 +98,25 @@ class TraceRule(Struct, kw_only=True):
             TypeError: `layer` is no synapse.
             ValueError: it does not accept the shape.
         """
-        post = synapse_of(layer).current(shape, dtype).shape
+        post = LinearMap.of(layer).output(shape, dtype).shape
         return Traces(jnp.zeros(shape, dtype), jnp.zeros(post, dtype))
 
     def pairs(self, state: State, pre: Array, post: Array) -> tuple[State, Pairs]:
         """The next traces, and what is multiplied at this step; elementwise, without the weight."""
         raise NotImplementedError(f"{type(self).__name__} must define `pairs(self, state, pre, post)`")
 
-    def change(self, layer: nnx.Module | Synapse, pairs: Pairs) -> Array:
+    def change(self, layer: nnx.Module | LinearMap, pairs: Pairs) -> Array:
         """The change of the weight that `pairs` `[T, N, *]` stand for, in the shape of the weight."""
-        synapse = synapse_of(layer)
+        synapse = LinearMap.of(layer)
         up, down = synapse.correlate_over_time(*pairs.up), synapse.correlate_over_time(*pairs.down)
         return _strength(self.f_post, synapse.weight) * up - _strength(self.f_pre, synapse.weight) * down
 
-    def step(self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[State, Array]:
+    def step(self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[State, Array]:
         """One step in time.
 
         Args:
             state: the traces.
-            layer: the synapse; see `synapse_of`.
+            layer: the synapse; see `sx.nn.LinearMap`.
             pre: what goes into it `[N, *]`.
             post: the spikes of the neurons that it drives `[N, *]`.
 
@@ -129,12 +129,12 @@ class TraceRule(Struct, kw_only=True):
         """
         return self.steps(state, layer, pre[None], post[None])
 
-    def steps(self, state: State, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[State, Array]:
+    def steps(self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[State, Array]:
         """A whole sequence at once: `step` repeated, with the weight as it is.
 
         Args:
             state: the traces before the first step.
-            layer: the synapse; see `synapse_of`.
+            layer: the synapse; see `sx.nn.LinearMap`.
             pre: what goes into it `[T, N, *]`.
             post: the spikes of the neurons that it drives `[T, N, *]`.
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.nn import CellModule, Graph, Recurrent
+from spikejax.nn import CellModule, Graph, LinearMap, Recurrent
+from spikejax.nn.linear_map import is_linear_layer
 from spikejax.plasticity.reward import RewardRule
 from spikejax.plasticity.rule import Rule
-from spikejax.plasticity.synapse import LINEAR, synapse_of
 from spikejax.typing import Array, Cell, Network, State
 
 Path = tuple[Any, ...]
@@ -24,7 +24,7 @@ class Site:
     Attributes:
         name: name of the layer in `rules`, such as "1.feedback".
         rules: its rules.
-        layer: what they are given: a `Synapse`, or the module of a cell.
+        layer: what they are given: a `LinearMap`, or the module of a cell.
         paths: where each rule's parameter stands in the parameters of the network.
         pre: name of the record of what goes into the layer.
         post: name of the record of the spikes that come of it.
@@ -133,7 +133,7 @@ def _site(net: nnx.Module, name: str, rules: tuple[Rule, ...], params: set[Path]
     if isinstance(node, Cell):
         path = path if isinstance(node, CellModule) else (*path, "module")
         return _checked(Site(name, rules, node, _paths(rules, path), f"{name}.input", f"{name}.spikes"), params)
-    layer, paths = synapse_of(node, title), _paths(rules, path)
+    layer, paths = LinearMap.of(node, title), _paths(rules, path)
     if parts[-1] == "feedback":
         spikes = ".".join((*parts[:-1], "spikes"))
         return _checked(Site(name, rules, layer, paths, spikes, spikes, indices), params)
@@ -166,7 +166,7 @@ def _names(net: nnx.Module) -> list[str]:
     """The layers that rules can be attached to."""
     found = []
     for path, module in nnx.iter_modules(net):
-        if isinstance(module, (*LINEAR, CellModule)):
+        if is_linear_layer(module) or isinstance(module, CellModule):
             found.append(".".join(str(part) for part in path if part not in ("layers", "module")))
     return sorted(set(found))
 

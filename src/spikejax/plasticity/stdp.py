@@ -9,8 +9,8 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.nn import LinearMap
 from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_time_constant, check_traces, decay
-from spikejax.plasticity.synapse import Synapse, synapse_of
 from spikejax.pytree import check
 from spikejax.typing import Array, Shape
 
@@ -59,7 +59,7 @@ class STDP(TraceRule):
         q = decay(state.post, post, 1 - 1 / self.tau_post, self.nearest)
         return Traces(p, q), Pairs((p, post), (pre, q))
 
-    def steps(self, state: Traces, layer: nnx.Module | Synapse, pre: Array, post: Array) -> tuple[Traces, Array]:
+    def steps(self, state: Traces, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[Traces, Array]:
         """As `TraceRule.steps`, with one correlation instead of two where the strengths are numbers.
 
         A trace goes to the other side as one that runs backwards; so all is on the side with fewer values, here pre:
@@ -70,7 +70,7 @@ class STDP(TraceRule):
         if self.nearest or callable(f_pre) or callable(f_post) or jnp.ndim(f_pre) or jnp.ndim(f_post):
             return super().steps(state, layer, pre, post)
         check_traces(state, pre, post)
-        synapse, keep_pre, keep_post = synapse_of(layer), 1 - 1 / self.tau_pre, 1 - 1 / self.tau_post
+        synapse, keep_pre, keep_post = LinearMap.of(layer), 1 - 1 / self.tau_pre, 1 - 1 / self.tau_post
         if pre[0].size < post[0].size:
             p, back, mixed = _both_ways(state.pre, pre, keep_pre, keep_post, f_post, -f_pre)
             change = synapse.correlate_over_time(mixed, post) - f_pre * synapse.correlate(keep_post * back, state.post)
@@ -167,7 +167,7 @@ class TripletSTDP(TraceRule):
         for name in ("a2_plus", "a3_plus", "a2_minus", "a3_minus"):
             check(name, getattr(self, name), np.isfinite, "finite")
 
-    def init_state(self, layer: nnx.Module | Synapse, shape: Shape, dtype: DTypeLike = jnp.float32) -> TripletTraces:
+    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> TripletTraces:
         """As `TraceRule.init_state`, a fast and a slow trace on either side."""
         fast = super().init_state(layer, shape, dtype)
         return TripletTraces(*fast, *jax.tree.map(jnp.zeros_like, fast))

@@ -1,9 +1,12 @@
-"""Synapses of every kind, and their correlation by loops."""
+"""Layers with a kernel, of every kind, and their correlation by loops."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 
 import spikejax as sx
 
@@ -16,11 +19,22 @@ SYNAPSES = {
     "spike conv": lambda rngs: (sx.nn.SpikeConv(2, 3, (3, 3), padding="VALID", rngs=rngs), (4, 4, 2)),
     "circular": lambda rngs: (nnx.Conv(2, 3, (3,), padding="CIRCULAR", rngs=rngs), (5, 2)),
 }
+MASK = (np.arange(24) % 3 > 0).reshape(3, 2, 4)
+MORE = {
+    "masked": lambda rngs: (nnx.Conv(2, 4, (3,), mask=jnp.asarray(MASK), rngs=rngs), (5, 2)),
+    "transposed": lambda rngs: (nnx.ConvTranspose(2, 3, (3, 2), strides=(2, 1), rngs=rngs), (3, 4, 2)),
+    "general": lambda rngs: (nnx.LinearGeneral((2, 3), (4, 2), axis=(1, 3), rngs=rngs), (2, 5, 3)),
+    "product": lambda rngs: (
+        nnx.Linear(6, 4, dot_general=partial(lax.dot_general, precision="highest"), rngs=rngs),
+        (6,),
+    ),
+}
+"""Layers that the rules of plasticity need not be tried with one by one."""
 
 
 def make(name):
     """The layer, and the shape of one input without the batch."""
-    return SYNAPSES[name](nnx.Rngs(0))
+    return (SYNAPSES | MORE)[name](nnx.Rngs(0))
 
 
 def spikes(seed, *shape, rate=0.4):
