@@ -40,7 +40,7 @@ test-laws: $(DEV)  ## check the cells by machine code as users have it: the test
 
 test-next: $(NEXT)  ## check the kernels' code for GPU and CPU, and how they differentiate, on the newest JAX
 	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py \
-		tests/kernels/test_llvm.py tests/kernels/test_events.py
+		tests/kernels/test_llvm.py tests/kernels/test_events.py tests/kernels/test_machine_code.py
 
 test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
 	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spikejax.kernels import events
-from spikejax.kernels.llvm import bits_of, compiler, product_with_spikes
-from spikejax.kernels.llvm import events as machine
+from spikejax.kernels.llvm import product_with_spikes, products, spikes_to_bits, table
+from spikejax.kernels.llvm.call import call_kernel
 
 SHAPES = [
     (1, 1, 1),
@@ -32,7 +32,7 @@ def drawn(rows, inputs, columns, rate=0.2):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bits_are_those_of_xla_and_come_back(shape):
     spikes, _, _ = drawn(*shape)
-    bits = jax.jit(bits_of)(spikes)
+    bits = jax.jit(spikes_to_bits)(spikes)
     np.testing.assert_array_equal(bits, events._pack(jnp.asarray(spikes)))
     np.testing.assert_array_equal(events.unpack(bits, shape[1]), spikes)
 
@@ -52,19 +52,19 @@ def test_products_are_those_of_numpy(shape, rate):
 def test_long_sums_round_as_little_as_those_of_the_full_product():
     rows = 2**15
     bits = np.random.default_rng(0).integers(0, 256, (rows, 8), np.uint8)
-    target = compiler.target_of("test", machine.module_of(rows, 64, 1, rows, transposed=True))  # in one part
-    product = jax.jit(jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((64, 1), jnp.float32)))
-    got = product(bits, np.full((rows, 1), 0.1, np.float32))
+    code = products.product_code(rows, 64, 1, rows, transposed=True)  # in one part
+    (got,) = jax.jit(partial(call_kernel, code, [jax.ShapeDtypeStruct((64, 1), jnp.float32)]))(
+        bits, np.full((rows, 1), 0.1, np.float32)
+    )
     want = np.float64(np.float32(0.1)) * np.unpackbits(bits, axis=1, bitorder="little").sum(0, dtype=np.float64)
     assert np.max(np.abs(got[:, 0] / want - 1)) < 3e-6
 
 
 def test_the_shapes_reach_what_they_are_for():
     rows, inputs, _ = SHAPES[-1]
-    assert rows * inputs >= compiler.SHARED > max(r * i for r, i, _ in SHAPES[:-2])
-    text = str(machine.module_of(5000, 65, 16, 1280, transposed=True))
-    assert '"tiles" = constant i64 8' in text  # two words of inputs, four parts
-    assert '"helpers" = constant i64 7' in text
+    assert rows * inputs >= table.MIN_SHARED_ELEMENTS > max(r * i for r, i, _ in SHAPES[:-2])
+    code = products.product_code(5000, 65, 16, 1280, transposed=True)
+    assert (code.tiles, code.helpers) == (8, 7)  # two words of inputs, four parts
     # 32 parts of 1032 rows are 26 of whole blocks; more would never be written.
     bits, values = (jax.ShapeDtypeStruct((33_000, 8), dtype) for dtype in (jnp.uint8, jnp.float32))
     product = partial(product_with_spikes, inputs=8, transposed=True)
@@ -73,7 +73,7 @@ def test_the_shapes_reach_what_they_are_for():
 
 def test_every_value_but_zero_is_a_spike():
     spikes = jnp.array([[0.0, -0.0, 1.0, -2.0, jnp.nan, jnp.inf, 1e-30, 0.5]], jnp.float32)
-    assert np.asarray(jax.jit(bits_of)(spikes))[0, 0] == 0b11111100
+    assert np.asarray(jax.jit(spikes_to_bits)(spikes))[0, 0] == 0b11111100
 
 
 def plain(spikes, kernel):

@@ -15,9 +15,9 @@ from tests.cells.runs import close
 from tests.kernels.machine import by_machine_code
 
 import spikejax as sx
-from spikejax.kernels import fused_scan, which
+from spikejax.kernels import explain_backend, fused_scan
 from spikejax.kernels.blocks import blocks_of
-from spikejax.kernels.llvm import compiler, neurons
+from spikejax.kernels.llvm import compiler, neurons, table
 from spikejax.kernels.llvm.access import program_of
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-3, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan]
@@ -133,9 +133,9 @@ def both(cell, xs, backend):
 
 def test_threads_share_the_tiles_of_many_neurons_whoever_else_computes():
     xs = 2 * jax.random.uniform(jax.random.key(0), (32, 20011))
-    assert xs.size > compiler.SHARED
+    assert xs.size > table.MIN_SHARED_ELEMENTS
     row, nothing = [jax.ShapeDtypeStruct((32, 20011), jnp.float32)], program_of(lambda access, *_: None, [], 16)
-    assert '"helpers" = constant i64 19' in str(neurons.module_of({16: nothing}, row, 1))
+    assert neurons.neurons_code("test", {16: nothing}, row, 1).helpers == 19
     want = both(CELL, xs, "xla")
     run = jax.jit(partial(both, backend="llvm"))
     close(run(CELL, xs), want, 1e-5)
@@ -146,18 +146,18 @@ def test_threads_share_the_tiles_of_many_neurons_whoever_else_computes():
 
 @pytest.mark.parametrize("off", [0, 4])
 def test_large_arrays_are_written_past_the_caches_where_they_are_aligned(off, monkeypatch):
-    monkeypatch.setattr(neurons, "STREAMED", 0)
+    monkeypatch.setattr(neurons, "MIN_STREAMED_BYTES", 0)
     arrays = [jax.ShapeDtypeStruct((3, 64), jnp.float32)] * 2
 
     def on_refs(access, source, target):
         for t in range(3):
             access.write(target, 2 * access.read(source, t), t)
 
-    module = str(neurons.module_of({16: program_of(on_refs, arrays, 16)}, arrays, 1))
+    module = neurons.neurons_code("test", {16: program_of(on_refs, arrays, 16)}, arrays, 1).text
     assert module.count("!nontemporal") == 3
     ragged = [jax.ShapeDtypeStruct((3, 72), jnp.float32)] * 2
-    assert "!nontemporal" not in str(neurons.module_of({16: program_of(on_refs, ragged, 16)}, ragged, 1))
-    engine = compiler._compiled(module)
+    assert "!nontemporal" not in neurons.neurons_code("test", {16: program_of(on_refs, ragged, 16)}, ragged, 1).text
+    engine = compiler.compiled(module)
     tile = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("tile"))
     memory = np.zeros(2 * 3 * 64 + 64, np.float32)
     start = -memory.ctypes.data % 64 // 4 + off // 4
@@ -170,7 +170,7 @@ def test_large_arrays_are_written_past_the_caches_where_they_are_aligned(off, mo
 
 def test_a_large_run_equals_one_by_xla():
     xs = 2 * jax.random.uniform(jax.random.key(0), (33, 65536))
-    assert xs.nbytes > neurons.STREAMED
+    assert xs.nbytes > neurons.MIN_STREAMED_BYTES
     close(both(sx.LIF(), xs, "llvm"), both(sx.LIF(), xs, "xla"), 1e-5)
 
 
@@ -189,9 +189,10 @@ def test_where_there_are_no_instructions_xla_compiles_the_loop():
             return state._replace(v=state.v + lax.erf_inv(jnp.clip(x, -0.9, 0.9)))
 
     shape = (3, 5)
-    assert which(Rare(), shape) == (
+    assert explain_backend(Rare(), shape) == (
         "xla",
-        "no CPU kernel, because its equations use `erf_inv` of float32, which the kernel lacks",
+        "there is no CPU kernel, because its equations use `erf_inv` of float32, for which the CPU kernel has no "
+        "instructions",
     )
     xs = jax.random.normal(jax.random.key(0), (4, *shape))
     np.testing.assert_array_equal(fused_scan(Rare(), Rare().init_state(shape), xs)[1], sx.run(Rare(), xs)[1])
@@ -225,12 +226,15 @@ def test_what_is_known_of_a_cell_does_not_depend_on_how_it_first_ran():
     cell, xs = sx.NoisyLIF(v_threshold=0.7), jnp.ones((1, 3, 7))
     with jax.disable_jit():
         sx.run(cell, xs, cell.init_state((3, 7), key=jax.random.key(0)))
-    assert which(cell, (3, 7)).backend == "llvm"
+    assert explain_backend(cell, (3, 7)).backend == "llvm"
 
 
 def test_what_a_kernel_lacks_is_said():
     state = sx.LIF().init_state((5,), jnp.float16)
-    with pytest.raises(ValueError, match=r"`backend` 'llvm' lacks `.*` of float16, which LIF uses: use backend='xla'"):
+    with pytest.raises(
+        ValueError,
+        match=r"`backend` 'llvm' has no kernel for LIF, because its equations use `.*` of float16, .*; or use 'xla'",
+    ):
         fused_scan(sx.LIF(), state, jnp.ones((3, 5), jnp.float16), backend="llvm")
 
 

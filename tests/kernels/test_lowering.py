@@ -10,7 +10,7 @@ from tests.cells.cases import ALL, Row
 from tests.cells.runs import setup, state_of
 
 import spikejax as sx
-from spikejax.kernels import BACKENDS, fused_scan, which
+from spikejax.kernels import BACKENDS, explain_backend, fused_scan
 
 KERNELS = {"triton": "__gpu$xla.gpu.triton", "mosaic": "mosaic_gpu_v2"}
 
@@ -39,7 +39,7 @@ def lowered(backend, cell, state, xs, w, **how) -> str:
 @pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
 def test_every_cell_lowers_for_a_gpu(row: Row, backend):
     cell, at = setup(row, row.variant)
-    assert which(cell, at.xs.shape[1:], platform="gpu").backend == "triton"
+    assert explain_backend(cell, at.xs.shape[1:], platform="gpu").backend == "triton"
     program = lowered(backend, cell, state_of(cell, at.variables, at.others), at.xs, at.weights[0])
     assert program.count(f"custom_call @{KERNELS[backend]}") == 2  # one forward, one backward
 
@@ -64,23 +64,28 @@ def test_a_choice_has_a_reason():
             return state, x
 
     shape = (4, 8)
-    assert which(sx.LIF(), shape) == (
+    assert explain_backend(sx.LIF(), shape) == (
         "llvm",
-        "its equations are elementwise, so LLVM compiles one CPU kernel of the whole loop",
+        "its equations are elementwise, so LLVM compiles one CPU kernel for the whole loop",
     )
-    gated = which(sx.GatedLIF(), shape)
-    assert gated.backend == "xla" and gated.reason.startswith("its parameters change from step to step")
-    assert which(sx.LIF(), shape, platform="tpu") == ("xla", "on tpu XLA compiles the loop")
-    assert which(Mixing(), shape).reason.startswith("no CPU kernel, because its equations use `reduce_sum`")
-    assert which(sx.NoisyLIF(), shape, platform="gpu").backend == "triton"
-    assert which(sx.Refractory(sx.LIF(), 2), shape, platform="gpu").backend == "triton"
-    mixing = which(Mixing(), shape, platform="gpu")
+    gated = explain_backend(sx.GatedLIF(), shape)
+    assert gated.backend == "xla" and gated.reason.startswith("its parameters vary over time")
+    assert explain_backend(sx.LIF(), shape, platform="tpu") == ("xla", "on tpu XLA compiles the loops")
+    assert explain_backend(Mixing(), shape).reason.startswith(
+        "there is no CPU kernel, because its equations use `reduce_sum`"
+    )
+    assert explain_backend(sx.NoisyLIF(), shape, platform="gpu").backend == "triton"
+    assert explain_backend(sx.Refractory(sx.LIF(), 2), shape, platform="gpu").backend == "triton"
+    mixing = explain_backend(Mixing(), shape, platform="gpu")
     assert mixing.backend == "xla" and "`reduce_sum`, which does not treat each neuron on its own" in mixing.reason
-    assert which(Own(), shape) == (None, "Own has a `step` of its own, so it runs step by step")
+    assert explain_backend(Own(), shape) == (None, "Own has a `step` of its own, so it runs step by step")
     psn = sx.PSN(T=3, key=jax.random.key(0))
-    assert which(psn, shape) == (None, "PSN is not written as charge, fire and reset, so it runs step by step")
+    assert explain_backend(psn, shape) == (
+        None,
+        "PSN is not written as charge, fire and reset, so it runs step by step",
+    )
     with pytest.raises(ValueError, match=r"`tau` has shape \(5,\), which does not broadcast"):
-        which(sx.LIF(tau=jnp.full(5, 2.0)), shape, platform="gpu")
+        explain_backend(sx.LIF(tau=jnp.full(5, 2.0)), shape, platform="gpu")
     with pytest.raises(
         ValueError, match=r"`backward` 'associative' treats each neuron on its own, and Mixing does not"
     ):

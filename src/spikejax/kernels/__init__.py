@@ -1,6 +1,6 @@
 """Neurons over time as one differentiable op."""
 
-from spikejax.kernels.choice import BACKENDS, Choice, which
+from spikejax.kernels.backends import BACKENDS, BackendReason, explain_backend
 from spikejax.kernels.fused import BACKWARDS, RESIDUALS, check_option, fused, fused_scan
 from spikejax.kernels.template import why_not_fused
 
@@ -8,10 +8,10 @@ __all__ = [
     "BACKENDS",
     "BACKWARDS",
     "RESIDUALS",
-    "Choice",
+    "BackendReason",
     "check_option",
+    "explain_backend",
     "fused",
     "fused_scan",
-    "which",
     "why_not_fused",
 ]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from spikejax.kernels.llvm import bits_of, either, product_with_spikes
+from spikejax.kernels.single_cpu import on_single_cpu
 from spikejax.typing import Array
 
 MANY = 1 / 3
@@ -28,7 +28,7 @@ def pack(spikes: Array) -> Bits:
     """Spikes `[rows, inputs]` as bits; every value but 0 is a spike."""
     if spikes.dtype != jnp.float32 or spikes.size == 0:
         return _pack(spikes)
-    return either(_pack_by_llvm, _pack, spikes, alone=False)
+    return on_single_cpu(_pack_by_llvm, _pack, spikes, compile_eagerly=False)
 
 
 def _pack(spikes: Array) -> Bits:
@@ -41,7 +41,9 @@ def _pack(spikes: Array) -> Bits:
 
 @custom_vmap
 def _pack_by_llvm(spikes: Array) -> Bits:
-    return bits_of(spikes)
+    from spikejax.kernels.llvm import spikes_to_bits
+
+    return spikes_to_bits(spikes)
 
 
 @_pack_by_llvm.def_vmap
@@ -65,10 +67,12 @@ def times(plain: Plain, spikes: Array, kernel: Array) -> Array:
     """`plain(spikes, kernel)`, which is the product of spikes `[*, K]` with a kernel `[K, M]`."""
 
     def of_bits(bits: Bits, spikes: Array, kernel: Array) -> Array:
+        from spikejax.kernels.llvm import product_with_spikes
+
         return product_with_spikes(bits, kernel, kernel.shape[0]).reshape(*spikes.shape[:-1], -1)
 
     kernels = _where_few(plain, of_bits, lambda spikes, _: pack(_rows(spikes)), spikes.shape[-1])
-    return either(kernels, plain, spikes, kernel, alone=False)
+    return on_single_cpu(kernels, plain, spikes, kernel, compile_eagerly=False)
 
 
 def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: Array) -> Array:
@@ -82,9 +86,13 @@ def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: 
     """
 
     def of_bits(bits: Bits, _: Any, values: Array) -> Array:
+        from spikejax.kernels.llvm import product_with_spikes
+
         return product_with_spikes(bits, _rows(values), inputs, transposed=True)
 
-    return either(_where_few(plain, of_bits, lambda kept, _: kept[0], inputs), plain, kept, values, alone=False)
+    return on_single_cpu(
+        _where_few(plain, of_bits, lambda kept, _: kept[0], inputs), plain, kept, values, compile_eagerly=False
+    )
 
 
 def _where_few(plain: Plain, of_bits: Plain, find_bits: Callable[..., Bits], inputs: int) -> Plain:
@@ -98,7 +106,9 @@ def _where_few(plain: Plain, of_bits: Plain, find_bits: Callable[..., Bits], inp
         bits = find_bits(*args)
         most = MANY * inputs / bits.shape[1]  # a byte, on average
         few = jnp.mean(lax.population_count(bits), dtype=jnp.float32) < most
-        return lax.cond(few, partial(either, of_bits, of_all), of_all, bits, *args)  # both of one type to `shard_map`
+        return lax.cond(
+            few, partial(on_single_cpu, of_bits, of_all), of_all, bits, *args
+        )  # both of one type to `shard_map`
 
     @choose.def_vmap
     def over_batch(size: int, batched: Any, *args: Any) -> tuple[Array, bool]:

@@ -11,12 +11,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import adjoint
+from spikejax.kernels.backends import BACKENDS, select_backend
 from spikejax.kernels.blocks import blocks_of
-from spikejax.kernels.choice import BACKENDS, choose
+from spikejax.kernels.cpu import CPU
 from spikejax.kernels.devices import alike
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
-from spikejax.kernels.llvm import CPU
 from spikejax.kernels.packed import known_run, pack
 from spikejax.kernels.template import (
     Cotangents,
@@ -97,7 +97,8 @@ def fused_scan(
             "packed", h in bfloat16 and a bit a spike, for cells whose output is 0 or 1.
         backward: how the backward pass goes through time: "scan", step by step, or "associative", in about log2(T)
             stages, for cells whose equations are elementwise.
-        backend: a name of `BACKENDS`: "llvm" on a CPU; "triton" or "mosaic" on a GPU; "xla"; None chooses, see `which`.
+        backend: a name of `BACKENDS`: "llvm" on a CPU; "triton" or "mosaic" on a GPU; "xla"; by default the one that
+            `explain_backend` names.
 
     Returns:
         The last state, and the outputs `[T, N, *]`.
@@ -135,10 +136,10 @@ def fused(
         )
     if backward == "associative":
         _check_elementwise(cell, state, xs)
-    lacking = CPU.lacks(blocks_of(cell, state, xs)) if backend == "llvm" else None
-    if lacking:
-        raise ValueError(f"`backend` 'llvm' lacks {lacking}, which {type(cell).__name__} uses: use backend='xla'")
-    backend = backend or choose(cell, state, xs).backend or "xla"
+    missing = CPU.missing(blocks_of(cell, state, xs)) if backend == "llvm" else None
+    if missing:
+        raise ValueError(f"`backend` 'llvm' has no kernel for {type(cell).__name__}, because {missing}; or use 'xla'")
+    backend = backend or select_backend(cell, state, xs).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
     how = How(structure, keep, backend, residuals, backward)
     last, ys, hs = _fused(how, alike(leaves))

@@ -1,8 +1,8 @@
-"""Kernels as machine code for the CPU: neurons over time, and products with spikes."""
+"""Kernels as machine code for the CPU: neurons over time, and products with spikes. Needs llvmlite."""
 
-from spikejax.kernels.llvm.backend import CPU
-from spikejax.kernels.llvm.bits import bits_of
-from spikejax.kernels.llvm.events import product_with_spikes
-from spikejax.kernels.llvm.stand_in import either
+from spikejax.kernels.llvm.bits import spikes_to_bits
+from spikejax.kernels.llvm.neurons import call_on_neurons, missing_operation
+from spikejax.kernels.llvm.products import product_with_spikes
+from spikejax.kernels.llvm.table import why_xla_refuses
 
-__all__ = ["CPU", "bits_of", "either", "product_with_spikes"]
+__all__ = ["call_on_neurons", "missing_operation", "product_with_spikes", "spikes_to_bits", "why_xla_refuses"]

@@ -17,7 +17,7 @@ from spikejax.kernels.elementwise import called, variables
 from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
 from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
-from spikejax.kernels.llvm.loops import INDEX, index, repeat
+from spikejax.kernels.llvm.loops import INDEX, for_loop, index
 
 ALIGNED = 64
 """Bytes: how XLA aligns arrays, and the widest vectors that there are."""
@@ -98,7 +98,7 @@ class Tile:
                 if _aval(a).shape:
                     self._put(self._kept[a], v, self._value(start, scalars, v))
         first, last = (index(equation.params[name]) for name in ("start", "stop"))
-        with repeat(build, first, last) as t, self._neurons() as v:
+        with for_loop(build, first, last) as t, self._neurons() as v:
             names = scalars | {step: build.trunc(t, type_of(_aval(step).dtype, None))}
             names |= {a: self._value(outer, scalars, v) for a, outer in zip(program.constvars, consts, strict=True)}
             names |= {a: self._get(a, v) for a in carried}
@@ -216,7 +216,7 @@ class Tile:
 
     def _neurons(self) -> Any:
         """A loop over the vectors of the tile; gives where a vector begins."""
-        return repeat(self._build, index(0), self._count, self._lanes)
+        return for_loop(self._build, index(0), self._count, self._lanes)
 
 
 def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:

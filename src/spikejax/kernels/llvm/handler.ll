@@ -1,89 +1,272 @@
-; How XLA calls a kernel: a handler of its foreign function interface, which shares the tiles of neurons out among
-; XLA's threads. A kernel's own module defines what is declared here; linked, they are compiled as one.
+; How XLA calls kernels: a handler of its foreign function interface, compiled once, for all kernels. It finds the kernel
+; in a table by its key, and shares the tiles of neurons out among XLA's threads.
+;
+; XLA instantiates a call when it makes an executable, and drops the state of the call together with the executable: in
+; between, the kernel has one user more. A kernel is replaced by another one only while it has no users.
 ;
 ; The structures are those of xla/ffi/api/c_api.h, version 0.3, up to the last field used. XLA asks a handler for the
-; version it was written for, and refuses it once it has left that one behind.
+; version it was written for, and refuses to register it once it has left that one behind.
 
-declare void @tile(ptr %arrays, i64 %number)  ; takes one tile of neurons through the kernel
-@given = external constant i64                ; number of arrays that it reads, the first ones
-@wanted = external constant i64               ; number of arrays that it writes
-@tiles = external constant i64                ; number of tiles
-@helpers = external constant i64              ; most threads that may join the one that is called
+@major = external constant i32                ; of the version
+@minor = external constant i32
 
 declare ptr @malloc(i64)
+declare ptr @calloc(i64, i64)
 declare void @free(ptr)
 
 %Version = type { i64, ptr, i32, i32 }                 ; size, extension, major, minor
-%Metadata = type { i64, %Version }                     ; size, version, ...
+%Metadata = type { i64, %Version, i32, i64 }           ; size, version, traits, type of the state
 %Extension = type { i64, i32, ptr, ptr }               ; size, type, next, metadata
 %Api = type { i64, ptr, %Version, ptr, [18 x ptr] }    ; size, extension, version, internals, functions
 %Error = type { i64, ptr, ptr }                        ; size, extension, error
+%Message = type { i64, ptr, ptr, i32 }                 ; size, extension, text, code
 %Threads = type { i64, ptr, ptr, ptr }                 ; size, extension, context, where the number goes
 %Schedule = type { i64, ptr, ptr, ptr, ptr }           ; size, extension, context, function, its argument
+%State = type { i64, ptr, ptr, i32, ptr, ptr }         ; size, extension, context, stage, type, state
+%Type = type { i64, ptr, ptr }                         ; size, extension, what drops a state
+%Scalar = type { i32, ptr }                            ; dtype, data
 %Buffers = type { i64, ptr, i64, ptr, ptr }            ; size, extension, count, types, buffers
 %Buffer = type { i64, ptr, i32, ptr }                  ; size, extension, dtype, data, ...
-%Frame = type { i64, ptr, ptr, ptr, i32, %Buffers, %Buffers } ; size, extension, api, context, stage, arguments, results
+%Attributes = type { i64, ptr, i64, ptr, ptr, ptr }    ; size, extension, count, types, names, values
+; size, extension, api, context, stage, arguments, results, attributes
+%Frame = type { i64, ptr, ptr, ptr, i32, %Buffers, %Buffers, %Attributes }
 
-; What the threads of a call share: the next tile, how many are done, and how many threads may still look. A helper may
-; start after all is done, so whoever looks last frees it.
-%Work = type { i64, i64, i64, ptr }                    ; next, done, users, arrays
+; A kernel, as `Record` in table.py has it. Users are -1 while it is being replaced.
+%Kernel = type { i64, i64, ptr, i64, i64, i64, i64 }   ; key, users, tile, reads, writes, tiles, helpers
 
-define ptr @handler(ptr %frame) {
-  %extension.at = getelementptr %Frame, ptr %frame, i32 0, i32 1
-  %extension = load ptr, ptr %extension.at
-  %extended = icmp ne ptr %extension, null
-  br i1 %extended, label %look, label %run
+; What the threads of a call share: the next tile, the number of tiles done, and that of threads that may still look. A
+; helper may start after all is done, even after the kernel was replaced, so whoever looks last frees it, and it holds
+; all that is looked at.
+%Work = type { i64, i64, i64, ptr, i64, ptr }          ; next, done, users, arrays, tiles, tile
 
-look:
-  %type.at = getelementptr %Extension, ptr %extension, i32 0, i32 1
-  %type = load i32, ptr %type.at
-  %is.metadata = icmp eq i32 %type, 1
-  br i1 %is.metadata, label %tell, label %run
+@table = global ptr null
+@count = global i64 0
+@state.type = global i64 0                             ; XLA gives it a number
+@state = constant %Type { i64 24, ptr null, ptr @release }
+@missing = private constant [101 x i8] c"this program calls a spikejax kernel that was freed, or that another process compiled: lower it anew\00"
 
-tell:
-  %metadata.at = getelementptr %Extension, ptr %extension, i32 0, i32 3
-  %metadata = load ptr, ptr %metadata.at
-  %major = getelementptr %Metadata, ptr %metadata, i32 0, i32 1, i32 2
-  %minor = getelementptr %Metadata, ptr %metadata, i32 0, i32 1, i32 3
-  store i32 0, ptr %major
-  store i32 3, ptr %minor
+; Memory for the table. It is never given back: XLA may drop executables after Python is gone.
+define ptr @open(i64 %capacity) {
+  %size = ptrtoint ptr getelementptr (%Kernel, ptr null, i32 1) to i64
+  %table = call ptr @calloc(i64 %capacity, i64 %size)
+  store ptr %table, ptr @table
+  ret ptr %table
+}
+
+; True if the kernel had no users; then it is the caller's to replace.
+define i1 @claim(ptr %kernel) {
+  %users.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 1
+  %pair = cmpxchg ptr %users.at, i64 0, i64 -1 seq_cst seq_cst
+  %claimed = extractvalue { i64, i1 } %pair, 1
+  ret i1 %claimed
+}
+
+; Makes what was written into the table, of `count` kernels by now, known to the handler.
+define void @publish(ptr %kernel, i64 %count) {
+  %users.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 1
+  store atomic i64 0, ptr %users.at seq_cst, align 8
+  store atomic i64 %count, ptr @count seq_cst, align 8
+  ret void
+}
+
+; Gives the kernel of a call a user, which is the state of the call.
+define ptr @instantiate(ptr %frame) {
+  %asked = call i1 @describe(ptr %frame, i1 true)
+  br i1 %asked, label %told, label %search
+
+told:
   ret ptr null
 
-run:
-  %given = load i64, ptr @given
-  %wanted = load i64, ptr @wanted
-  %count = add i64 %given, %wanted
-  %arrays = alloca ptr, i64 %count
-  %arguments = getelementptr %Frame, ptr %frame, i32 0, i32 5
-  %results = getelementptr %Frame, ptr %frame, i32 0, i32 6
-  %of.results = getelementptr ptr, ptr %arrays, i64 %given
-  call void @gather(ptr %arguments, i64 %given, ptr %arrays)
-  call void @gather(ptr %results, i64 %wanted, ptr %of.results)
-  %helpers = load i64, ptr @helpers
-  %together = icmp sgt i64 %helpers, 0
-  br i1 %together, label %share, label %alone
-
-share:
-  call void @share(ptr %frame, ptr %arrays)
-  ret ptr null
-
-alone:
-  %tiles = load i64, ptr @tiles
+search:
+  %attributes.at = getelementptr %Frame, ptr %frame, i32 0, i32 7, i32 5
+  %attributes = load ptr, ptr %attributes.at
+  %scalar = load ptr, ptr %attributes
+  %data.at = getelementptr %Scalar, ptr %scalar, i32 0, i32 1
+  %data = load ptr, ptr %data.at
+  %key = load i64, ptr %data
+  %table = load ptr, ptr @table
+  %count = load atomic i64, ptr @count seq_cst, align 8
   br label %next
 
 next:
-  %number = phi i64 [ 0, %alone ], [ %number.next, %do ]
+  %i = phi i64 [ 0, %search ], [ %i.next, %other ], [ %i.next, %replaced ]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %look, label %none
+
+look:
+  %i.next = add i64 %i, 1
+  %kernel = getelementptr %Kernel, ptr %table, i64 %i
+  %key.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 0
+  %users.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 1
+  br label %hold
+
+hold:
+  %users = load atomic i64, ptr %users.at seq_cst, align 8
+  %key.now = load atomic i64, ptr %key.at seq_cst, align 8
+  %same = icmp eq i64 %key, %key.now
+  %free = icmp sge i64 %users, 0
+  %fits = and i1 %same, %free
+  br i1 %fits, label %add, label %other
+
+other:
+  br label %next
+
+add:
+  %users.more = add i64 %users, 1
+  %pair = cmpxchg ptr %users.at, i64 %users, i64 %users.more seq_cst seq_cst
+  %added = extractvalue { i64, i1 } %pair, 1
+  br i1 %added, label %check, label %hold
+
+check:
+  %key.then = load atomic i64, ptr %key.at seq_cst, align 8
+  %still = icmp eq i64 %key, %key.then
+  br i1 %still, label %set, label %replaced
+
+replaced:
+  call void @release(ptr %kernel)
+  br label %next
+
+set:
+  %context = call ptr @context(ptr %frame)
+  %request = alloca %State
+  store %State { i64 48, ptr null, ptr null, i32 0, ptr @state.type, ptr null }, ptr %request
+  %context.at = getelementptr %State, ptr %request, i32 0, i32 2
+  %state.at = getelementptr %State, ptr %request, i32 0, i32 5
+  store ptr %context, ptr %context.at
+  store ptr %kernel, ptr %state.at
+  %set.state = call ptr @function(ptr %frame, i32 7)
+  %refused = call ptr %set.state(ptr %request)
+  %kept = icmp eq ptr %refused, null
+  br i1 %kept, label %done, label %drop
+
+drop:
+  call void @release(ptr %kernel)
+  ret ptr %refused
+
+done:
+  ret ptr null
+
+none:
+  %message = alloca %Message
+  store %Message { i64 28, ptr null, ptr @missing, i32 9 }, ptr %message
+  %make.error = call ptr @function(ptr %frame, i32 0)
+  %error = call ptr %make.error(ptr %message)
+  ret ptr %error
+}
+
+; One user less.
+define void @release(ptr %kernel) {
+  %users.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 1
+  %before = atomicrmw sub ptr %users.at, i64 1 seq_cst
+  ret void
+}
+
+; Runs the kernel that is the state of the call.
+define ptr @execute(ptr %frame) {
+  %asked = call i1 @describe(ptr %frame, i1 false)
+  br i1 %asked, label %told, label %get
+
+told:
+  ret ptr null
+
+get:
+  %context = call ptr @context(ptr %frame)
+  %request = alloca %State
+  store %State { i64 48, ptr null, ptr null, i32 0, ptr @state.type, ptr null }, ptr %request
+  %context.at = getelementptr %State, ptr %request, i32 0, i32 2
+  store ptr %context, ptr %context.at
+  %get.state = call ptr @function(ptr %frame, i32 8)
+  %refused = call ptr %get.state(ptr %request)
+  %kept = icmp eq ptr %refused, null
+  br i1 %kept, label %run, label %stop
+
+stop:
+  ret ptr %refused
+
+run:
+  %state.at = getelementptr %State, ptr %request, i32 0, i32 5
+  %kernel = load ptr, ptr %state.at
+  %reads = call i64 @number(ptr %kernel, i32 3)
+  %writes = call i64 @number(ptr %kernel, i32 4)
+  %tiles = call i64 @number(ptr %kernel, i32 5)
+  %helpers = call i64 @number(ptr %kernel, i32 6)
+  %tile = call ptr @tile(ptr %kernel)
+  %arrays.count = add i64 %reads, %writes
+  %arrays = alloca ptr, i64 %arrays.count
+  %arguments = getelementptr %Frame, ptr %frame, i32 0, i32 5
+  %results = getelementptr %Frame, ptr %frame, i32 0, i32 6
+  %of.results = getelementptr ptr, ptr %arrays, i64 %reads
+  call void @gather(ptr %arguments, i64 %reads, ptr %arrays)
+  call void @gather(ptr %results, i64 %writes, ptr %of.results)
+  %together = icmp sgt i64 %helpers, 0
+  br i1 %together, label %share, label %next
+
+share:
+  call void @share(ptr %frame, ptr %kernel, ptr %arrays)
+  ret ptr null
+
+next:
+  %number = phi i64 [ 0, %run ], [ %number.next, %do ]
   %more = icmp ult i64 %number, %tiles
   br i1 %more, label %do, label %done
 
 do:
-  call void @tile(ptr %arrays, i64 %number)
+  call void %tile(ptr %arrays, i64 %number)
   %number.next = add i64 %number, 1
   br label %next
 
 done:
   fence seq_cst ; what was written past the caches is there
   ret ptr null
+}
+
+; True if XLA asks what the handler is, which is then told.
+define private i1 @describe(ptr %frame, i1 %stateful) {
+  %extension.at = getelementptr %Frame, ptr %frame, i32 0, i32 1
+  %extension = load ptr, ptr %extension.at
+  %extended = icmp ne ptr %extension, null
+  br i1 %extended, label %look, label %no
+
+look:
+  %type.at = getelementptr %Extension, ptr %extension, i32 0, i32 1
+  %type = load i32, ptr %type.at
+  %is.metadata = icmp eq i32 %type, 1
+  br i1 %is.metadata, label %tell, label %no
+
+tell:
+  %metadata.at = getelementptr %Extension, ptr %extension, i32 0, i32 3
+  %metadata = load ptr, ptr %metadata.at
+  %major.at = getelementptr %Metadata, ptr %metadata, i32 0, i32 1, i32 2
+  %minor.at = getelementptr %Metadata, ptr %metadata, i32 0, i32 1, i32 3
+  %major = load i32, ptr @major
+  %minor = load i32, ptr @minor
+  store i32 %major, ptr %major.at
+  store i32 %minor, ptr %minor.at
+  br i1 %stateful, label %tell.type, label %yes
+
+tell.type:
+  %state.at = getelementptr %Metadata, ptr %metadata, i32 0, i32 3
+  %state = load i64, ptr @state.type
+  store i64 %state, ptr %state.at
+  br label %yes
+
+yes:
+  ret i1 true
+
+no:
+  ret i1 false
+}
+
+define private i64 @number(ptr %kernel, i32 %field) {
+  %numbers = getelementptr i64, ptr %kernel, i32 %field ; all fields are 8 bytes
+  %number = load i64, ptr %numbers
+  ret i64 %number
+}
+
+define private ptr @tile(ptr %kernel) {
+  %tile.at = getelementptr %Kernel, ptr %kernel, i32 0, i32 2
+  %tile = load ptr, ptr %tile.at
+  ret ptr %tile
 }
 
 ; Where the data of buffers lies.
@@ -112,10 +295,10 @@ done:
 }
 
 ; All tiles, by this thread and those of XLA's that come to help.
-define private void @share(ptr %frame, ptr %arrays) {
+define private void @share(ptr %frame, ptr %kernel, ptr %arrays) {
   %threads = call i64 @threads(ptr %frame)
   %others = sub i64 %threads, 1
-  %most = load i64, ptr @helpers
+  %most = call i64 @number(ptr %kernel, i32 6)
   %fewer = call i64 @llvm.smin.i64(i64 %others, i64 %most)
   %helpers = call i64 @llvm.smax.i64(i64 %fewer, i64 0)
   %users = add i64 %helpers, 1
@@ -129,6 +312,12 @@ define private void @share(ptr %frame, ptr %arrays) {
   store i64 0, ptr %done.at
   store i64 %users, ptr %users.at
   store ptr %arrays, ptr %arrays.at
+  %tiles.at = getelementptr %Work, ptr %work, i32 0, i32 4
+  %tile.at = getelementptr %Work, ptr %work, i32 0, i32 5
+  %tiles = call i64 @number(ptr %kernel, i32 5)
+  %tile = call ptr @tile(ptr %kernel)
+  store i64 %tiles, ptr %tiles.at
+  store ptr %tile, ptr %tile.at
   br label %next
 
 next:
@@ -143,7 +332,6 @@ do:
 
 started:
   call void @work(ptr %work)
-  %tiles = load i64, ptr @tiles
   br label %wait
 
 wait:
@@ -158,7 +346,10 @@ done:
 
 ; Tiles until none is left.
 define private void @work(ptr %work) {
-  %tiles = load i64, ptr @tiles
+  %tiles.at = getelementptr %Work, ptr %work, i32 0, i32 4
+  %tile.at = getelementptr %Work, ptr %work, i32 0, i32 5
+  %tiles = load i64, ptr %tiles.at
+  %tile = load ptr, ptr %tile.at
   %next.at = getelementptr %Work, ptr %work, i32 0, i32 0
   %done.at = getelementptr %Work, ptr %work, i32 0, i32 1
   %arrays.at = getelementptr %Work, ptr %work, i32 0, i32 3
@@ -171,7 +362,7 @@ next:
 
 do:
   %arrays = load ptr, ptr %arrays.at
-  call void @tile(ptr %arrays, i64 %number)
+  call void %tile(ptr %arrays, i64 %number)
   fence seq_cst ; what was written past the caches is there
   %before = atomicrmw add ptr %done.at, i64 1 seq_cst
   br label %next
@@ -244,24 +435,29 @@ define private ptr @context(ptr %frame) {
   ret ptr %context
 }
 
-; Calls a function of XLA, by its number; whether it refused.
-define private i1 @ask(ptr %frame, i32 %number, ptr %request) {
+; A function of XLA, by its number.
+define private ptr @function(ptr %frame, i32 %number) {
   %api.at = getelementptr %Frame, ptr %frame, i32 0, i32 2
   %api = load ptr, ptr %api.at
   %function.at = getelementptr %Api, ptr %api, i32 0, i32 4, i32 %number
   %function = load ptr, ptr %function.at
+  ret ptr %function
+}
+
+; True if a function of XLA, by its number, refuses.
+define private i1 @ask(ptr %frame, i32 %number, ptr %request) {
+  %function = call ptr @function(ptr %frame, i32 %number)
   %error = call ptr %function(ptr %request)
   %refused = icmp ne ptr %error, null
   br i1 %refused, label %drop, label %done
 
 drop:
-  %destroy.at = getelementptr %Api, ptr %api, i32 0, i32 4, i32 2
-  %destroy = load ptr, ptr %destroy.at
-  %which = alloca %Error
-  store %Error { i64 24, ptr null, ptr null }, ptr %which
-  %error.at = getelementptr %Error, ptr %which, i32 0, i32 2
+  %destroy = call ptr @function(ptr %frame, i32 2)
+  %dropped = alloca %Error
+  store %Error { i64 24, ptr null, ptr null }, ptr %dropped
+  %error.at = getelementptr %Error, ptr %dropped, i32 0, i32 2
   store ptr %error, ptr %error.at
-  call void %destroy(ptr %which)
+  call void %destroy(ptr %dropped)
   ret i1 true
 
 done:

@@ -1,4 +1,4 @@
-"""Loops in LLVM."""
+"""Loops in the language of LLVM."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,24 +6,32 @@ from typing import Any
 
 from llvmlite import ir
 
-INDEX = ir.IntType(64)
+LLVMValue = Any
+"""A value of a program of LLVM: an instruction or a constant, a scalar or a vector. llvmlite has no type for all."""
+
+INDEX, FLOAT = ir.IntType(64), ir.FloatType()
 
 
 def index(value: int) -> ir.Constant:
-    """A number of elements."""
+    """The constant index `value`."""
     return ir.Constant(INDEX, value)
 
 
 @contextmanager
-def cycle(build: ir.IRBuilder, start: Any, go_on: Callable[[Any], Any], advance: Callable[[Any], Any]) -> Iterator[Any]:
-    """What is built inside is repeated while `go_on` of the value that it gives, which `advance` then changes."""
+def while_loop(
+    build: ir.IRBuilder,
+    start: LLVMValue,
+    condition: Callable[[LLVMValue], LLVMValue],
+    advance: Callable[[LLVMValue], LLVMValue],
+) -> Iterator[LLVMValue]:
+    """A loop over the instructions built inside, as long as `condition` of its value is true; `advance` changes it."""
     before, function = build.block, build.function
     test, body, after = (function.append_basic_block(name) for name in ("test", "body", "after"))
     build.branch(test)
     build.position_at_end(test)
     value = build.phi(INDEX)
     value.add_incoming(start, before)
-    build.cbranch(go_on(value), body, after)
+    build.cbranch(condition(value), body, after)
     build.position_at_end(body)
     yield value
     value.add_incoming(advance(value), build.block)
@@ -31,11 +39,13 @@ def cycle(build: ir.IRBuilder, start: Any, go_on: Callable[[Any], Any], advance:
     build.position_at_end(after)
 
 
-def repeat(build: ir.IRBuilder, start: Any, stop: Any, step: int = 1) -> AbstractContextManager[Any]:
-    """What is built inside is repeated while the index that it gives, which goes up by `step`, is below `stop`."""
-    return cycle(build, start, lambda i: build.icmp_signed("<", i, stop), lambda i: build.add(i, index(step)))
+def for_loop(
+    build: ir.IRBuilder, start: LLVMValue, stop: LLVMValue, step: int = 1
+) -> AbstractContextManager[LLVMValue]:
+    """A loop over the instructions built inside, for an index that goes up by `step` while it is below `stop`."""
+    return while_loop(build, start, lambda i: build.icmp_signed("<", i, stop), lambda i: build.add(i, index(step)))
 
 
-def least(build: ir.IRBuilder, a: Any, b: Any) -> Any:
+def smaller_index(build: ir.IRBuilder, a: LLVMValue, b: LLVMValue) -> LLVMValue:
     """The smaller of two indices."""
     return build.select(build.icmp_signed("<", a, b), a, b)

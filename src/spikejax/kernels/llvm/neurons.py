@@ -1,43 +1,90 @@
-"""The module of a kernel that takes blocks of neurons through time."""
+"""Kernels over blocks of neurons: their code, and which operations it lacks."""
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr
+from jax.extend.core import ClosedJaxpr, JaxprEqn
 from llvmlite import ir
 
+from spikejax.kernels.elementwise import REWRITES
+from spikejax.kernels.llvm.access import program_of
+from spikejax.kernels.llvm.call import call_kernel
 from spikejax.kernels.llvm.code import ALIGNED, Memory, Tile
-from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses, describe
-from spikejax.kernels.llvm.loops import INDEX, index, least
+from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses
+from spikejax.kernels.llvm.functions import FUNCTIONS
+from spikejax.kernels.llvm.instructions import why_not
+from spikejax.kernels.llvm.loops import INDEX, index, smaller_index
+from spikejax.kernels.llvm.table import KernelCode, kernel_code
+from spikejax.typing import Array
 
-LANES = ALIGNED // 4
+VECTOR_NEURONS = ALIGNED // 4
 """Neurons in a vector of float32. Where the processor's vectors are narrower, LLVM takes several."""
 
-STREAMED = 2**23
+MIN_STREAMED_BYTES = 2**23
 """Bytes from which on an array is written past the caches, in which little of it would be found again."""
 
-FEWEST, MOST = 256, 1024
-"""Neurons in a tile: few enough that what they keep from step to step stays in the first cache, or near it."""
+MIN_TILE_NEURONS, MAX_TILE_NEURONS = 256, 1024
+"""Neurons in a tile: few enough that what they carry from step to step stays in the first cache, or near it."""
 
 
-def module_of(programs: dict[int, ClosedJaxpr], arrays: list[Any], given: int) -> ir.Module:
-    """The module of a kernel.
+def call_on_neurons(
+    kernel: Callable[..., None], name: str, inputs: Sequence[Array], outputs: Sequence[jax.ShapeDtypeStruct]
+) -> list[Array]:
+    """The results of a kernel over all blocks of arrays `[T, M]` and `[M]`.
 
     Args:
+        kernel: the kernel, from an `Access` and a reference to each of these arrays.
+        name: its name.
+        inputs: the arrays that it reads.
+        outputs: shapes and dtypes of those that it writes.
+    """
+    arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*inputs, *outputs)]
+    size = arrays[0].shape[-1]
+    blocks = [n for n, used in ((VECTOR_NEURONS, size >= VECTOR_NEURONS), (1, size % VECTOR_NEURONS)) if used]
+    programs = {n: program_of(kernel, arrays, n) for n in blocks}
+    return call_kernel(neurons_code(name, programs, arrays, len(inputs)), outputs, *inputs)
+
+
+def missing_operation(equations: Iterable[JaxprEqn]) -> str | None:
+    """The first operation among the equations of a cell that has no instructions here, or None."""
+    return next(filter(None, map(_why_missing, equations)), None)
+
+
+def _why_missing(equation: JaxprEqn) -> str | None:
+    name, (*dtypes, out) = equation.primitive.name, map(_dtype, (*equation.invars, equation.outvars[0]))
+    if name == "broadcast_in_dim" or name in REWRITES:
+        return None
+    return None if name in FUNCTIONS and out == jnp.float32 else why_not(name, dtypes, out)
+
+
+def _dtype(variable: Any) -> np.dtype:
+    return variable.aval.dtype
+
+
+def neurons_code(
+    name: str, programs: dict[int, ClosedJaxpr], arrays: Sequence[jax.ShapeDtypeStruct], reads: int
+) -> KernelCode:
+    """The code of a kernel over neurons.
+
+    Args:
+        name: of the kernel.
         programs: what it does with a block of that many neurons; the neurons are shared out among them, largest first.
         arrays: shapes and dtypes of its arrays, `[T, M]` or `[M]`.
-        given: number of arrays that it reads, the first ones.
+        reads: number of arrays that it reads, the first ones.
     """
     module, size = ir.Module("kernel"), arrays[0].shape[-1]
-    tile = min(MOST, max(FEWEST, -(-size // (8 * LANES)) * LANES))  # eight tiles to share, where there is enough
+    eighth = -(-size // (8 * VECTOR_NEURONS)) * VECTOR_NEURONS  # for eight threads, if there are enough neurons
+    tile = min(MAX_TILE_NEURONS, max(MIN_TILE_NEURONS, eighth))
     tiles = -(-size // tile)
     elements = max(a.size for a in arrays)
-    describe(module, given=given, wanted=len(arrays) - given, tiles=tiles, elements=elements)
     plain = [Memory(np.dtype(a.dtype), size, streams=False) for a in arrays]
-    streamed = [m._replace(streams=_streams(a)) for m, a in zip(plain[given:], arrays[given:], strict=True)]
-    _write_tile(module, programs, plain, plain[:given] + streamed, tile)
-    return module
+    streamed = [m._replace(streams=_streams(a)) for m, a in zip(plain[reads:], arrays[reads:], strict=True)]
+    _write_tile(module, programs, plain, plain[:reads] + streamed, tile)
+    return kernel_code(name, module, reads=reads, writes=len(arrays) - reads, tiles=tiles, elements=elements)
 
 
 def _write_tile(
@@ -48,7 +95,7 @@ def _write_tile(
     (arrays, number), build = function.args, ir.IRBuilder(function.append_basic_block())
     pointers = addresses(build, arrays, len(plain))
     first = build.mul(number, index(tile))
-    left = least(build, build.sub(index(plain[0].row), first), index(tile))
+    left = smaller_index(build, build.sub(index(plain[0].row), first), index(tile))
     streams = [build.ptrtoint(p, INDEX) for p, memory in zip(pointers, streamed, strict=True) if memory.streams]
     for lanes in sorted(programs, reverse=True):
         count = build.sub(left, build.urem(left, index(lanes)))
@@ -79,7 +126,8 @@ def _on_tile(
     return function
 
 
-def _streams(array: Any) -> bool:
-    """Whether it is written past the caches: it is large, in rows of whole vectors, and not of bytes, written often."""
+def _streams(array: jax.ShapeDtypeStruct) -> bool:
+    """True for an array to write past the caches: large, in rows of whole vectors, not of bytes, written often."""
     size = np.dtype(array.dtype).itemsize
-    return array.ndim == 2 and size > 1 and array.size * size >= STREAMED and array.shape[-1] * size % ALIGNED == 0
+    in_vectors = array.shape[-1] * size % ALIGNED == 0
+    return array.ndim == 2 and size > 1 and array.size * size >= MIN_STREAMED_BYTES and in_vectors
