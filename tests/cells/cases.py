@@ -6,12 +6,13 @@ The laws of test_laws.py hold for every row. Every parameter is an array with on
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from tests.cells import equations as eq
 from tests.cells.equations import Step
+from tests.cells.variants import HARD, HARD_DETACHED, SMOOTH_HARD, SMOOTH_SOFT, SOFT, SOFT_DETACHED, Shows, Variant
 
 import spikejax as sx
 
@@ -21,38 +22,11 @@ V_RESET = (0.2, 0.0, -0.1, 0.1)
 TAU = (2.5, 1.5, 4.0, 8.0)
 
 
-class Triangle(sx.surrogate.SurrogateFunction):
-    """A user's own surrogate: a derivative and nothing else."""
-
-    def derivative(self, u):
-        return jnp.maximum(0, 1 - abs(u))
-
-
 class SquareIF(sx.Neuron):
     """A user's own neuron: a charge and nothing else."""
 
     def charge(self, state, x):
         return state._replace(v=state.v + x**2)
-
-
-class Variant(NamedTuple):
-    """How a neuron resets, and what gradients see."""
-
-    hard: bool
-    detach_reset: bool
-    surrogate: sx.surrogate.SurrogateFunction
-
-    def __str__(self) -> str:
-        reset = f"{'hard' if self.hard else 'soft'}-{'detached' if self.detach_reset else 'attached'}"
-        return reset if self.surrogate.spiking else f"{reset}-smooth"
-
-
-HARD = Variant(True, False, sx.surrogate.Sigmoid())
-HARD_DETACHED = Variant(True, True, sx.surrogate.ATan())
-SOFT = Variant(False, False, sx.surrogate.ATan())
-SOFT_DETACHED = Variant(False, True, Triangle())
-SMOOTH_HARD = Variant(True, False, sx.surrogate.Sigmoid(spiking=False))
-SMOOTH_SOFT = Variant(False, False, sx.surrogate.ATan(spiking=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +44,7 @@ class Row:
         drive: mean and amplitude of the input.
         surrogates: in place of the variants', `spiking` to the surrogate.
         note: tells rows of one class apart.
+        shows: which variants are run in which ways.
     """
 
     cell: type
@@ -82,6 +57,10 @@ class Row:
     drive: tuple[float, float] = (0.7, 1.2)
     surrogates: Callable[[bool], Any] | None = None
     note: str = ""
+    shows: Shows = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        assert all(variant in self.variants for variant in self.shows[1:]), f"{self.name} shows what it has not"
 
     @property
     def name(self) -> str:
@@ -128,12 +107,14 @@ class Row:
 UNDECAYED = {"decay_input": False}
 
 
-def leaky(cell: type, step: Any, more: dict[str, Any] | None = None, **others: Any) -> tuple[Row, Row]:
+def leaky(
+    cell: type, step: Any, more: dict[str, Any] | None = None, *, shows: tuple[Shows, Shows], **others: Any
+) -> tuple[Row, Row]:
     """Rows with and without a decaying input."""
     parameters = {"tau": TAU} | (more or {})
     return (
-        Row(cell, step, parameters, {"decay_input": True}, **{"drive": (1.0, 1.8), **others}),
-        Row(cell, step, parameters, UNDECAYED, **others, note="undecayed-input"),
+        Row(cell, step, parameters, {"decay_input": True}, **{"drive": (1.0, 1.8), **others}, shows=shows[0]),
+        Row(cell, step, parameters, UNDECAYED, **others, note="undecayed-input", shows=shows[1]),
     )
 
 
@@ -144,8 +125,18 @@ ADAPTATION = {"tau_w": (2.0, 3.0, 5.0, 10.0), "a": (0.1, 0.2, -0.1, 0.3), "b": (
 THRESHOLD = {"tau_a": (5.0, 10.0, 3.0, 20.0), "beta": (1.7, 0.8, 0.5, 1.2)}
 TERNARY: dict[str, Any] = {"drive": (0.1, 2.6)}
 ROWS = (
-    Row(sx.IF, eq.neuron(lambda v, x, p: v + x), slopes=lambda v, x, p: (1.0, 1.0, 0.0)),
-    *leaky(sx.LIF, eq.neuron(eq.leak), slopes=eq.leak_slopes),
+    Row(
+        sx.IF,
+        eq.neuron(lambda v, x, p: v + x),
+        slopes=lambda v, x, p: (1.0, 1.0, 0.0),
+        shows=Shows("at once", HARD, HARD_DETACHED, SOFT),
+    ),
+    *leaky(
+        sx.LIF,
+        eq.neuron(eq.leak),
+        slopes=eq.leak_slopes,
+        shows=(Shows("chunk=1", HARD_DETACHED, SOFT, SOFT_DETACHED), Shows("chunk=3", SOFT, SOFT_DETACHED, HARD)),
+    ),
     Row(
         sx.ParametricLIF,
         eq.neuron(eq.parametric_leak),
@@ -153,6 +144,7 @@ ROWS = (
         {"decay_input": True},
         slopes=eq.parametric_slopes,
         drive=(1.0, 1.8),
+        shows=Shows("chunk=3, remat", SOFT_DETACHED, HARD, HARD_DETACHED),
     ),
     Row(
         sx.ParametricLIF,
@@ -161,22 +153,86 @@ ROWS = (
         UNDECAYED,
         slopes=eq.parametric_slopes,
         note="undecayed-input",
+        shows=Shows("chunk=T, remat", HARD, HARD_DETACHED, SOFT),
     ),
-    *leaky(sx.LeakyIntegrator, eq.integrator, slopes=eq.leak_slopes, resets=(), output="analog"),
-    Row(sx.QIF, eq.neuron(eq.quadratic), {"tau": TAU} | QUADRATIC | REST, slopes=eq.quadratic_slopes, drive=(1.0, 1.6)),
-    Row(sx.EIF, eq.neuron(eq.exponential), {"tau": TAU} | EXPONENTIAL | REST, slopes=eq.exponential_slopes),
-    Row(sx.Izhikevich, eq.adaptive(eq.quadratic), {"tau": TAU} | QUADRATIC | REST | ADAPTATION, drive=(0.9, 1.4)),
-    Row(sx.AdEx, eq.adaptive(eq.exponential), {"tau": TAU} | EXPONENTIAL | REST | ADAPTATION, drive=(1.0, 1.6)),
-    Row(sx.ALIF, eq.alif, {"tau": TAU} | THRESHOLD, UNDECAYED),
+    *leaky(
+        sx.LeakyIntegrator,
+        eq.integrator,
+        slopes=eq.leak_slopes,
+        resets=(),
+        output="analog",
+        shows=(Shows("checkpoint", HARD, HARD, HARD), Shows("chunk=1, remat", HARD, HARD, HARD)),
+    ),
+    Row(
+        sx.QIF,
+        eq.neuron(eq.quadratic),
+        {"tau": TAU} | QUADRATIC | REST,
+        slopes=eq.quadratic_slopes,
+        drive=(1.0, 1.6),
+        shows=Shows("chunk>T", SOFT_DETACHED, HARD, HARD_DETACHED),
+    ),
+    Row(
+        sx.EIF,
+        eq.neuron(eq.exponential),
+        {"tau": TAU} | EXPONENTIAL | REST,
+        slopes=eq.exponential_slopes,
+        shows=Shows("at once", HARD, HARD_DETACHED, SOFT),
+    ),
+    Row(
+        sx.Izhikevich,
+        eq.adaptive(eq.quadratic),
+        {"tau": TAU} | QUADRATIC | REST | ADAPTATION,
+        drive=(0.9, 1.4),
+        shows=Shows("chunk=1", HARD_DETACHED, SOFT, SOFT_DETACHED),
+    ),
+    Row(
+        sx.AdEx,
+        eq.adaptive(eq.exponential),
+        {"tau": TAU} | EXPONENTIAL | REST | ADAPTATION,
+        drive=(1.0, 1.6),
+        shows=Shows("chunk=3", SOFT, SOFT_DETACHED, HARD),
+    ),
+    Row(
+        sx.ALIF,
+        eq.alif,
+        {"tau": TAU} | THRESHOLD,
+        UNDECAYED,
+        shows=Shows("chunk=3, remat", SOFT_DETACHED, HARD, HARD_DETACHED),
+    ),
     *leaky(
         sx.CubaLIF,
         eq.cuba,
         {"tau_syn": (2.0, 1.0, 3.0, 1.5), "w_in": (1.0, 0.8, 1.2, 0.9), "r": (1.0, 1.5, 0.7, 1.2)} | REST,
         drive=(0.9, 2.0),
+        shows=(
+            Shows("chunk=T, remat", HARD, HARD_DETACHED, SOFT),
+            Shows("checkpoint", HARD_DETACHED, SOFT, SOFT_DETACHED),
+        ),
     ),
-    Row(sx.KLIF, eq.klif, {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)}, {"decay_input": True}, drive=(1.0, 1.6)),
-    Row(sx.KLIF, eq.klif, {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)}, {"scale_reset": True, **UNDECAYED}, note="scaled"),
-    Row(sx.LIAF, eq.liaf, {"tau": TAU}, {"threshold_related": True, **UNDECAYED}, output="analog"),
+    Row(
+        sx.KLIF,
+        eq.klif,
+        {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)},
+        {"decay_input": True},
+        drive=(1.0, 1.6),
+        shows=Shows("chunk=1, remat", SOFT, SOFT_DETACHED, HARD),
+    ),
+    Row(
+        sx.KLIF,
+        eq.klif,
+        {"tau": TAU, "k": (1.0, 1.3, 0.8, 1.5)},
+        {"scale_reset": True, **UNDECAYED},
+        note="scaled",
+        shows=Shows("chunk>T", SOFT_DETACHED, HARD, HARD_DETACHED),
+    ),
+    Row(
+        sx.LIAF,
+        eq.liaf,
+        {"tau": TAU},
+        {"threshold_related": True, **UNDECAYED},
+        output="analog",
+        shows=Shows("at once", HARD, HARD_DETACHED, SOFT),
+    ),
     Row(
         sx.LIAF,
         eq.liaf,
@@ -184,8 +240,9 @@ ROWS = (
         {"threshold_related": False, "decay_input": True, "act": "relu"},
         output="analog",
         note="unrelated",
+        shows=Shows("chunk=1", HARD_DETACHED, SOFT, SOFT_DETACHED),
     ),
-    Row(sx.CLIF, eq.clif, {"tau": TAU}, resets=("soft",)),
+    Row(sx.CLIF, eq.clif, {"tau": TAU}, resets=("soft",), shows=Shows("chunk=3", SOFT, SOFT_DETACHED, SOFT)),
     Row(
         sx.ILIF,
         eq.ilif,
@@ -193,13 +250,29 @@ ROWS = (
         resets=("soft",),
         output="counts",
         surrogates=lambda spiking: sx.surrogate.MultiLevelSpikeCount(3, spiking=spiking),
+        shows=Shows("chunk=3, remat", SOFT_DETACHED, SOFT, SOFT_DETACHED),
     ),
-    Row(sx.TernaryIF, eq.ternary(lambda v, x, p: v + x), output="counts", **TERNARY),
-    Row(sx.TernaryLIF, eq.ternary(eq.leak), {"tau": TAU}, UNDECAYED, output="counts", **TERNARY),
+    Row(
+        sx.TernaryIF,
+        eq.ternary(lambda v, x, p: v + x),
+        output="counts",
+        **TERNARY,
+        shows=Shows("chunk=T, remat", HARD, HARD_DETACHED, SOFT),
+    ),
+    Row(
+        sx.TernaryLIF,
+        eq.ternary(eq.leak),
+        {"tau": TAU},
+        UNDECAYED,
+        output="counts",
+        **TERNARY,
+        shows=Shows("checkpoint", HARD_DETACHED, SOFT, SOFT_DETACHED),
+    ),
     Row(
         sx.ResonateAndFire,
         eq.resonate,
         {"b": (-0.2, -0.1, -0.3, 0.0), "omega": (1.0, 0.5, 2.0, 1.5), "dt": (1.0, 0.8, 1.2, 0.5)},
+        shows=Shows("chunk=1, remat", SOFT, SOFT_DETACHED, HARD),
     ),
     Row(
         sx.GatedLIF,
@@ -216,8 +289,20 @@ ROWS = (
         },
         resets=("soft",),
         drive=(0.4, 1.2),
+        shows=Shows("chunk>T", SOFT_DETACHED, SOFT, SOFT_DETACHED),
     ),
-    Row(sx.NoisyLIF, eq.noisy, {"tau": TAU, "noise_scale": (0.1, 0.2, 0.05, 0.3)}, UNDECAYED),
+    Row(
+        sx.NoisyLIF,
+        eq.noisy,
+        {"tau": TAU, "noise_scale": (0.1, 0.2, 0.05, 0.3)},
+        UNDECAYED,
+        shows=Shows("at once", HARD, HARD_DETACHED, SOFT),
+    ),
 )
-CUSTOM = Row(SquareIF, eq.neuron(lambda v, x, p: v + x * x), slopes=lambda v, x, p: (1.0, 2 * x, 0.0))
+CUSTOM = Row(
+    SquareIF,
+    eq.neuron(lambda v, x, p: v + x * x),
+    slopes=lambda v, x, p: (1.0, 2 * x, 0.0),
+    shows=Shows("chunk=1", HARD_DETACHED, SOFT, SOFT_DETACHED),
+)
 ALL = (*ROWS, CUSTOM)

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from tests.cells.cases import BATCH, FEATURES, STEPS, Row, Triangle, Variant
+from tests.cells.cases import BATCH, FEATURES, STEPS, Row
+from tests.cells.variants import Triangle, Variant
 
 import spikejax as sx
 

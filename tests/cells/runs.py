@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tests.cells.cases import Row, Variant
+from tests.cells.cases import Row
 from tests.cells.equations import KEY
 from tests.cells.reference import Inputs, inputs
+from tests.cells.variants import Variant
 
 import spikejax as sx
 

@@ -1,5 +1,6 @@
 """Every cell over two devices against one; a program of its own, see test_laws.py."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,24 +13,37 @@ import jax.numpy as jnp  # noqa: E402
 from flax import nnx  # noqa: E402
 from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
 from tests.cells.cases import ALL, STEPS, Row  # noqa: E402
-from tests.cells.runs import QUICK, close, loop, run_and_grad, setup  # noqa: E402
+from tests.cells.runs import QUICK, Problem, close, loop, run_and_grad, setup  # noqa: E402
 
 import spikejax as sx  # noqa: E402
 
 
-def check(row: Row, mesh: jax.sharding.Mesh, axes: tuple[str | None, str | None], steps: int, run: Any) -> None:
-    """Raises AssertionError unless samples, or neurons, split over the devices give what one device gives."""
-    cell, at = setup(row, row.variants[-1])
-    at = at._replace(xs=at.xs[:steps], weights=(at.weights[0][:steps], at.weights[1]))
-    want = run_and_grad(cell, at, run=loop)
-    one, many = (NamedSharding(mesh, PartitionSpec(*spec)) for spec in (axes, (None, *axes)))
-    weights = jax.device_put(at.weights[0], many), jax.device_put(at.weights[1], one)
-    split = at._replace(xs=jax.device_put(at.xs, many), variables=jax.device_put(at.variables, one), weights=weights)
-    together = jax.jit(partial(run_and_grad, run=run), compiler_options=QUICK)
-    (ys, last), grads = got = together(cell, split)
-    close(got, want, 1e-5)
-    for array, sharding in ((ys, many), (grads[1], many), (last["v"], one), (grads[2]["v"], one)):
-        assert array.sharding.is_equivalent_to(sharding, array.ndim), (row.name, array.sharding)
+@partial(jax.jit, static_argnames="run", compiler_options=QUICK)
+def run_all(cells: Sequence[Any], problems: Sequence[Problem], run: Any) -> list[Any]:
+    """Outputs and gradients of all cells, in one program."""
+    return [run_and_grad(cell, at, run=run) for cell, at in zip(cells, problems, strict=True)]
+
+
+def check(rows: Sequence[Row], mesh: jax.sharding.Mesh, steps: int, run: Any) -> None:
+    """Raises AssertionError unless samples, and neurons, split over the devices give what one device gives."""
+    cells, whole = zip(*(setup(row, row.variants[-1]) for row in rows), strict=True)
+    whole = [at._replace(xs=at.xs[:steps], weights=(at.weights[0][:steps], at.weights[1])) for at in whole]
+    expected = run_all(cells, whole, loop)
+    for axes in (("half", None), (None, "half")):
+        one, many = (NamedSharding(mesh, PartitionSpec(*spec)) for spec in (axes, (None, *axes)))
+        split = [
+            at._replace(
+                xs=jax.device_put(at.xs, many),
+                variables=jax.device_put(at.variables, one),
+                weights=(jax.device_put(at.weights[0], many), jax.device_put(at.weights[1], one)),
+            )
+            for at in whole
+        ]
+        results = run_all(cells, split, run)
+        close(results, expected, 1e-5)
+        for row, ((ys, last), grads) in zip(rows, results, strict=True):
+            for array, sharding in ((ys, many), (grads[1], many), (last["v"], one), (grads[2]["v"], one)):
+                assert array.sharding.is_equivalent_to(sharding, array.ndim), (row.name, array.sharding)
 
 
 def check_shared_parameters(mesh: jax.sharding.Mesh) -> None:
@@ -55,12 +69,9 @@ def check_shared_parameters(mesh: jax.sharding.Mesh) -> None:
 if __name__ == "__main__":
     assert jax.device_count() == 2
     mesh = jax.make_mesh((2,), ("half",), axis_types=(jax.sharding.AxisType.Auto,))
-    splits = ("half", None), (None, "half")
-    for i, row in enumerate(ALL):
-        check(row, mesh, splits[i % 2], steps=1, run=loop)
+    check(ALL, mesh, steps=1, run=loop)
+    check(ALL[1:3], mesh, steps=STEPS, run=sx.run)
     check_shared_parameters(mesh)
-    for row, axes in zip(ALL[1:3], splits, strict=True):
-        check(row, mesh, axes, STEPS, sx.run)
     many = NamedSharding(mesh, PartitionSpec(None, "half", None))
     xs = jax.device_put(jax.numpy.ones((STEPS, 4, 3)), many)
     assert sx.run(sx.LIF(), xs)[1].sharding.is_equivalent_to(many, 3)  # without jit

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.cells.cases import ALL, CUSTOM, FEATURES, HARD, ROWS, STEPS, Row, Variant
+from tests.cells.cases import ALL, CUSTOM, FEATURES, ROWS, STEPS, Row
 from tests.cells.reference import inputs, product, simulate
 from tests.cells.runs import QUICK, close, loop, objective, problem, run_and_grad, setup, state_of
+from tests.cells.variants import HARD, Variant
 
 import spikejax as sx
 
@@ -30,29 +31,26 @@ each_smooth = pytest.mark.parametrize(
 )
 
 
-WAYS = (
-    {},
-    {"chunk": 1},
-    {"chunk": 3},
-    {"chunk": 3, "remat": True},
-    {"remat": True, "chunk": STEPS},
-    {"run": jax.checkpoint(sx.run)},
-    {"chunk": 1, "remat": True},
-    {"chunk": STEPS + 4},
-)
-
-
-EAGER = ({"chunk": 3, "remat": True}, {"run": jax.checkpoint(partial(sx.run, chunk=1, method="scan"))})
+COMPILED = {
+    "at once": {},
+    "chunk=1": {"chunk": 1},
+    "chunk=3": {"chunk": 3},
+    "chunk=3, remat": {"chunk": 3, "remat": True},
+    "chunk=T, remat": {"remat": True, "chunk": STEPS},
+    "checkpoint": {"run": jax.checkpoint(sx.run)},
+    "chunk=1, remat": {"chunk": 1, "remat": True},
+    "chunk>T": {"chunk": STEPS + 4},
+}
 
 
 def ways_of(row: Row, variant: Variant) -> list[tuple[dict, bool]]:
-    """The ways to run this variant, and whether compiled: one variant of a row is, another in every row.
-
-    All are held to the same plain loop. A row of fewer variants goes more ways with each.
-    """
-    index, mine, count = ALL.index(row), row.variants.index(variant), len(row.variants)
-    ways = [(WAYS[index % len(WAYS)], True), *((how, False) for how in EAGER)]
-    return [way for i, way in enumerate(ways) if (index + i) % count == mine]
+    """The ways to run this variant besides the plain loop, and whether compiled."""
+    shown = (
+        (row.shows.compiled, COMPILED[row.shows.way], True),
+        (row.shows.chunked, {"chunk": 3, "remat": True}, False),
+        (row.shows.stepped, {"run": jax.checkpoint(partial(sx.run, chunk=1, method="scan"))}, False),
+    )
+    return [(way, compiled) for shows, way, compiled in shown if shows is variant]
 
 
 def directions(tree):

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.cells.cases import ALL, HARD, Row
+from tests.cells.cases import ALL, Row
 from tests.cells.reference import inputs
 from tests.cells.runs import QUICK, close, loop, run_and_grad, setup
+from tests.cells.variants import HARD
 
 import spikejax as sx
 from spikejax.kernels import BACKENDS, fused_scan, pallas

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.cells.cases import BATCH, FEATURES, ROWS, SOFT, STEPS
+from tests.cells.cases import BATCH, FEATURES, ROWS, STEPS
+from tests.cells.variants import SOFT
 from tests.export.onnx import oracle
 
 import spikejax as sx
