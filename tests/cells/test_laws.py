@@ -85,6 +85,39 @@ def test_values_and_gradients(row: Row, variant: Variant):
             close(got, plain, 1e-11)
 
 
+class Flat(sx.surrogate.SurrogateFunction):
+    """The spikes of another surrogate, without a slope."""
+
+    other: sx.surrogate.SurrogateFunction
+
+    def spike(self, u):
+        return self.other.spike(u)
+
+    def derivative(self, u):
+        return jnp.zeros_like(u)
+
+
+def change_of_state(cell, at):
+    """How the next state changes with the state before."""
+
+    def step(variables):
+        return cell.step(state_of(cell, variables, at.others), at.xs[0])[0]
+
+    change = jax.jvp(step, (at.variables,), (directions(at.variables),))[1]
+    return [getattr(change, name) for name in at.variables]
+
+
+@each_row
+def test_a_detached_reset_has_no_slope_of_the_spike(row: Row):
+    """The next state changes as if spikes had no slope; where the reset is attached, it changes otherwise."""
+    with jax.enable_x64(True), jax.disable_jit():
+        for variant in row.variants if row.resets else ():
+            cell, at = setup(row, variant, jnp.float64)
+            flat = cell.replace(surrogate=Flat(other=cell.surrogate))
+            equal = map(np.array_equal, change_of_state(cell, at), change_of_state(flat, at))
+            assert all(equal) == variant.detach_reset, variant
+
+
 @each_row
 def test_transformations_and_static_input(row: Row):
     """Forward mode equals reverse mode, samples apart give what they give together, a static input its repetition."""

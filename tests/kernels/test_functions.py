@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from tests.kernels.machine import by_machine_code
 
-from spikejax.kernels.elementwise import integer_power
+from spikejax.kernels.elementwise import floor, integer_power, round_off
 from spikejax.kernels.llvm.functions import FUNCTIONS
 
 COUNT = 20_000
@@ -193,6 +195,14 @@ def test_integer_powers(y):
     with np.errstate(all="ignore"):
         apart = ulps(evaluate(jax.make_jaxpr(partial(integer_power, y=y))(x), x)[0], x.astype(np.float64) ** y)
     assert apart.max() <= max(abs(y), 1)
+
+
+def test_roundings_that_gpus_lack():
+    below = np.nextafter(np.float32(0.5), np.float32(0))
+    x = jnp.concatenate((jnp.arange(-6, 6, 0.25), jnp.array([below, -below]), sizes(1e-3, 2.0**31)))
+    np.testing.assert_array_equal(floor(x), jnp.floor(x))
+    for method in lax.RoundingMethod:
+        np.testing.assert_array_equal(round_off(x, method), lax.round(x, method))
 
 
 @pytest.mark.parametrize("name", ["sin", "cos"])

@@ -1,6 +1,7 @@
 """The fused kernel: the same values and gradients as a plain loop, by every back end and every way back."""
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,45 @@ def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
         ways.append(OTHER_WAYS[ALL.index(row) // 2 % len(OTHER_WAYS)])
     for how in ways:
         close(compiled(cell, at, **how), plain, 5e-6)
+
+
+class Clock(NamedTuple):
+    v: jax.Array
+    t: jax.Array
+
+
+class ScheduledIF(sx.cells.ChargeFireReset):
+    """A neuron with a threshold for each step, which all neurons share."""
+
+    thresholds: jax.Array
+    surrogate: sx.surrogate.SurrogateFunction = sx.surrogate.ATan()
+
+    def init_state(self, shape, dtype=jnp.float32, *, key=None):
+        return Clock(jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
+
+    def feature_shapes(self):
+        return super().feature_shapes() | {"thresholds": ()}
+
+    def charge(self, state, x):
+        return state._replace(v=state.v * (1 - 0.2 * state.v) + x)
+
+    def fire(self, h):
+        return self.surrogate(h.v - self.thresholds[h.t])
+
+    def reset(self, h, s):
+        return Clock(h.v - s * self.thresholds[h.t], h.t + 1)
+
+
+@pytest.mark.parametrize("how", [{"backend": "interpret"}, {"backend": "llvm", "residuals": "x"}, {"backend": "xla"}])
+def test_what_neurons_fire_by_may_change_from_step_to_step(how):
+    cell, xs = ScheduledIF(thresholds=jnp.array([0.5, 1.5, 0.7, 1.1])), jnp.linspace(0.1, 1.3, 4 * 6).reshape(4, 6)
+
+    def loss(run, cell, xs):
+        last, ys = run(cell, xs, cell.init_state((6,)))
+        return jnp.sum(jnp.cos(3 * xs) * ys) + last.v.sum()
+
+    want, got = (jax.value_and_grad(partial(loss, run), (0, 1)) for run in (loop, partial(by_kernel, **how)))
+    close(got(cell, xs), want(cell, xs), 5e-6)
 
 
 @each_row

@@ -16,7 +16,7 @@ CELL = sx.LIF(tau=jnp.full(N, 2.5), surrogate=sx.surrogate.ATan())
 SMOOTH = CELL.replace(surrogate=sx.surrogate.ATan(spiking=False))
 MANY_XS = jnp.stack((XS, 1.1 * XS, 0.9 * XS))
 MANY_CELLS = jax.tree.map(lambda a: jnp.stack((a, 1.2 * a)), CELL)
-ALONG = jax.tree.map(jnp.ones_like, (CELL, XS))
+ALONG, ALONG_SMOOTH = (jax.tree.map(jnp.ones_like, (cell, XS)) for cell in (CELL, SMOOTH))
 
 
 def loss_of(run):
@@ -43,6 +43,8 @@ TRANSFORMATIONS = {
     "jacfwd": lambda f: jax.jacfwd(f, BOTH)(CELL, XS),
     "hessian": lambda f: jax.hessian(f, 1)(SMOOTH, XS),
     "reverse-reverse": lambda f: jax.jacrev(jax.jacrev(f, 1), 1)(SMOOTH, XS),
+    "jvp-jvp": lambda f: jax.jvp(lambda *at: jax.jvp(f, at, ALONG_SMOOTH)[1], (SMOOTH, XS), ALONG_SMOOTH),
+    "grad-jvp": lambda f: jax.grad(lambda *at: jax.jvp(f, at, ALONG_SMOOTH)[1], BOTH)(SMOOTH, XS),
     "vmap-grad": lambda f: jax.vmap(jax.grad(f, BOTH), (None, 0))(CELL, MANY_XS),
     "vmap-cell-grad": lambda f: jax.vmap(jax.grad(f, BOTH), (0, None))(MANY_CELLS, XS),
     "vmap-cell-jvp": lambda f: jax.vmap(lambda cell: jax.jvp(f, (cell, XS), ALONG))(MANY_CELLS),

@@ -40,11 +40,12 @@ def floor(a: Array) -> Array:
 
 def round_off(a: Array, rounding_method: lax.RoundingMethod) -> Array:
     """`lax.round` by way of `floor`."""
-    if rounding_method == lax.RoundingMethod.AWAY_FROM_ZERO:
-        return jnp.where(a < 0, -floor(0.5 - a), floor(a + 0.5))
-    up = floor(a + 0.5)
-    tie_to_odd = (up - a == 0.5) & (up - 2 * floor(up / 2) == 1)
-    return jnp.where(tie_to_odd, up - 1, up)
+    size = abs(a)
+    down = floor(size)
+    rest = size - down  # exact, as `size + 0.5` is not
+    at_a_tie = rounding_method == lax.RoundingMethod.AWAY_FROM_ZERO or down - 2 * floor(down / 2) == 1
+    rounded = jnp.where((rest > 0.5) | (rest == 0.5) & at_a_tie, down + 1, down)
+    return jnp.where(a < 0, -rounded, rounded)
 
 
 def integer_power(a: Array, y: int) -> Array:
