@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.plasticity.online.credit import SLTT
 from spikejax.plasticity.online.model import Model
 from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule, check_key
-from spikejax.plasticity.online.walk import Traces, Walk
+from spikejax.plasticity.online.sltt import SLTT
+from spikejax.plasticity.online.step import Memory, OnlineStep
 from spikejax.typing import Array, State
 
 
@@ -47,37 +47,36 @@ class DECOLLE(OnlineRule):
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
         """The state, the zeros of the base rule, and the read-outs."""
 
-        def shapes() -> tuple[Traces, Array, dict[str, Array]]:
-            walk = Walk(self.base.visit, {}, local=True)
-            ys, _, _ = model.forward(params, variables, state, x, walk)
-            return walk.after, ys[0], {name: s[0] for name, (s, passed) in walk.outputs.items() if passed is not ys}
+        def shapes() -> tuple[Memory, Array, dict[str, Array]]:
+            step = OnlineStep(self.base, {}, local=True)
+            y, _, _ = model.forward(params, variables, state, x, step)
+            return step.after, y, {path: s for path, (s, passed_on) in step.outputs.items() if passed_on is not y}
 
-        traces, y, hidden = jax.eval_shape(shapes)
+        memory, y, hidden = jax.eval_shape(shapes)
         readouts = {}
         for i, (name, s) in enumerate(hidden.items()):
             inputs, outputs = math.prod(s.shape[1:]), math.prod(y.shape[1:])
             weights = jax.random.normal(jax.random.fold_in(self.key, i), (inputs, outputs), y.dtype)
             readouts[name] = weights / math.sqrt(inputs)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), traces)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), memory)
         return Carry(state, (zeros, readouts))
 
     def advance(
         self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
     ) -> tuple[Any, Carry, Array, Any]:
         """The gradient of the sum of all losses of one step."""
-        traces, readouts = carry.kept
+        memory, readouts = carry.memory
 
         def value(params: Any) -> tuple[Array, Any]:
-            walk = Walk(self.base.visit, traces, local=True)
-            ys, state, after = model.forward(params, variables, carry.state, x, walk)
-            free = next((s for s, passed in walk.outputs.values() if passed is ys), ys)
-            own = model.value(free[0], target)
-            total = own
-            for name, weights in readouts.items():
-                s = walk.outputs[name][0][0]
-                y = s.reshape(s.shape[0], -1).astype(weights.dtype) @ weights
-                total += model.value(y.reshape(ys.shape[1:]), target)
-            return total, (own, after, Carry(state, (lax.stop_gradient(walk.after), readouts)))
+            step = OnlineStep(self.base, memory, local=True)
+            y, state, after = model.forward(params, variables, carry.state, x, step)
+            of_network = model.value(next((s for s, passed_on in step.outputs.values() if passed_on is y), y), target)
+            total = of_network
+            for path, weights in readouts.items():
+                s = step.outputs[path][0]
+                of_layer = s.reshape(s.shape[0], -1).astype(weights.dtype) @ weights
+                total += model.value(of_layer.reshape(y.shape), target)
+            return total, (of_network, after, Carry(state, (lax.stop_gradient(step.after), readouts)))
 
-        (_, (own, variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
-        return variables, carry, own, grads
+        (_, (of_network, variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
+        return variables, carry, of_network, grads

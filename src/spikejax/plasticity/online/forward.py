@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.kernels.template import floats, with_floats
-from spikejax.plasticity.online.credit import SLTT
 from spikejax.plasticity.online.model import Model
 from spikejax.plasticity.online.rule import Carry, OnlineRule, check_key
-from spikejax.plasticity.online.walk import Walk
+from spikejax.plasticity.online.sltt import SLTT
+from spikejax.plasticity.online.step import OnlineStep
 from spikejax.pytree import check
 from spikejax.typing import Array, State
 
@@ -71,15 +71,15 @@ class ForwardGradient(OnlineRule):
         self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
     ) -> tuple[Any, Carry, Array, Any]:
         """The slope of this step's loss along each direction."""
-        along: Directions = carry.kept
+        along: Directions = carry.memory
 
         def step(params: Any, values: list[Array]) -> tuple[tuple[Array, list[Array]], tuple[Any, State]]:
-            walk = Walk(SLTT().visit, {})
-            ys, state, after = model.forward(params, variables, with_floats(carry.state, values), x, walk)
-            return (model.value(ys[0], target), floats(state)), (after, state)
+            online = OnlineStep(SLTT(), {})
+            y, state, after = model.forward(params, variables, with_floats(carry.state, values), x, online)
+            return (model.value(y, target), floats(state)), (after, state)
 
-        (value, values), push, (variables, state) = jax.linearize(step, params, floats(carry.state), has_aux=True)
-        slopes, of_state = jax.vmap(push)(along.params, along.state)
+        (value, values), jvp, (variables, state) = jax.linearize(step, params, floats(carry.state), has_aux=True)
+        slopes, of_state = jax.vmap(jvp)(along.params, along.state)
         grads = jax.tree.map(lambda v: jnp.tensordot(slopes, v, 1) / self.samples, along.params)
         state = with_floats(state, values)
         return variables, Carry(state, Directions(along.params, of_state)), value, grads

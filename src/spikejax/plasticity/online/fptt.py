@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spikejax.plasticity.online.credit import SLTT
 from spikejax.plasticity.online.model import Model
 from spikejax.plasticity.online.rule import Carry, OnlineRule
+from spikejax.plasticity.online.sltt import SLTT
 from spikejax.pytree import check
 from spikejax.typing import Array, State
 
@@ -67,7 +67,7 @@ class FPTT(OnlineRule):
         self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
     ) -> tuple[Any, Carry, Array, Any]:
         """Catches up with the last update, then takes the gradient of this step."""
-        past: Past = carry.kept
+        past: Past = carry.memory
 
         def gradient(variables: Any, state: State, x: Array, target: Any) -> tuple[Any, Carry, Array, Any]:
             return SLTT().advance(model, params, variables, Carry(state, {}), x, target)

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from spikejax.nn.adapter import whole_sequence_parts
-from spikejax.typing import Array, State, Through
+from spikejax.plasticity.online.signal import Signal
+from spikejax.plasticity.online.step import OnlineStep
+from spikejax.typing import Array, State
 
 Loss = Callable[[Any, Any], Array]
 """The loss of one step: output `[N, *]` and target of that step to a scalar."""
@@ -30,12 +32,12 @@ class Model:
     changed: set[Any] = field(default_factory=set)
 
     def forward(
-        self, params: Any, variables: Any, state: State, x: Array, through: Through
+        self, params: Any, variables: Any, state: State, x: Array, step: OnlineStep
     ) -> tuple[Array, State, Any]:
-        """The output with its time axis `[1, N, *]`, the next state, and the variables after the step."""
+        """The output `[N, *]`, the next state, and the variables after the step."""
         net = nnx.merge(self.graph, params, variables, copy=True)
-        state, ys = net.propagate(state, x[None], through)
-        return ys, state, self.after(net, variables)
+        state, y = net.propagate(state, Signal(x, "input"), step)
+        return y.value, state, self.after(net, variables)
 
     def after(self, net: Any, variables: Any) -> Any:
         """The variables of `net`, which started from `variables`; notes which have changed."""

@@ -8,21 +8,21 @@ from flax import nnx
 from jax import lax
 
 from spikejax.plasticity.online.model import Loss, Model, check_sequence, first_state, split
-from spikejax.plasticity.online.walk import Visit, Walk
+from spikejax.plasticity.online.step import CellInput, OnlineStep
 from spikejax.pytree import Struct
 from spikejax.typing import Array, State
 
 
 class Carry(NamedTuple):
-    """What goes from step to step.
+    """The carry of an online rule from step to step.
 
     Attributes:
-        state: the network's.
-        kept: what the rule keeps beside it.
+        state: state of the network.
+        memory: arrays that the rule needs beside it.
     """
 
     state: State
-    kept: Any
+    memory: Any
 
 
 class OnlineRule(Struct):
@@ -66,10 +66,10 @@ class OnlineRule(Struct):
         return carry, value, grads
 
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Any:
-        """What to carry before the first step: the state, and zeros for all that the rule keeps."""
+        """The carry before the first step: the state, and zeros for the memory of the rule."""
         empty = Carry(state, {})
-        kept = jax.eval_shape(lambda: self.advance(model, params, variables, empty, x, target)[1].kept)
-        return Carry(state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), kept))
+        memory = jax.eval_shape(lambda: self.advance(model, params, variables, empty, x, target)[1].memory)
+        return Carry(state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), memory))
 
     def advance(
         self, model: Model, params: Any, variables: Any, carry: Any, x: Array, target: Any
@@ -99,21 +99,34 @@ class OnlineRule(Struct):
 
 
 class LocalRule(OnlineRule):
-    """Base of the rules that differ only in what each cell keeps; a rule writes `visit`."""
+    """Base of the rules that differ only in the memory of each cell; a rule writes `take`.
 
-    def visit(self, walk: Walk, at: Visit) -> tuple[State, Array]:
+    Attributes:
+        remembers: False if the past is a constant to the rule, so that it takes networks of any wiring.
+    """
+
+    remembers = True
+
+    def take(self, step: OnlineStep, at: CellInput) -> tuple[State, Array]:
         """Takes one cell through a step, with gradients to the past as far as the rule has them."""
-        raise NotImplementedError(f"{type(self).__name__} must define `visit`")
+        raise NotImplementedError(f"{type(self).__name__} must define `take`")
+
+    def refusal(self, reason: str) -> ValueError:
+        """The error for a network whose gradient the rule would not get right."""
+        return ValueError(
+            f"`net` cannot learn online by {type(self).__name__}: {reason}: use SLTT(), to which the past is a "
+            f"constant, or BPTT()"
+        )
 
     def advance(
         self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
     ) -> tuple[Any, Carry, Array, Any]:
-        """The ordinary gradient of one step, in which cells see their past through what they kept."""
+        """The ordinary gradient of one step, in which cells see their past through the memory of the rule."""
 
         def value(params: Any) -> tuple[Array, tuple[Any, Carry]]:
-            walk = Walk(self.visit, carry.kept)
-            ys, state, after = model.forward(params, variables, carry.state, x, walk)
-            return model.value(ys[0], target), (after, Carry(state, lax.stop_gradient(walk.after)))
+            step = OnlineStep(self, carry.memory)
+            y, state, after = model.forward(params, variables, carry.state, x, step)
+            return model.value(y, target), (after, Carry(state, lax.stop_gradient(step.after)))
 
         (loss, (variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
         return variables, carry, loss, grads
