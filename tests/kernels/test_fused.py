@@ -157,7 +157,7 @@ def test_any_number_of_neurons_and_steps(shape, steps):
 
 def test_the_more_steps_registers_hold_the_fewer_neurons():
     steps = 0, 8, 9, 16, 17, 32
-    assert [pallas.block_of(held) for held in steps] == [512, 512, 256, 256, 128, 128]
+    assert [pallas.block_neurons(held) for held in steps] == [512, 512, 256, 256, 128, 128]
     cell, xs = sx.ALIF(tau=jnp.linspace(1.5, 4.0, 300), v_threshold=0.5), jnp.linspace(0, 2, 17 * 300).reshape(17, 300)
 
     def gradients(**how):

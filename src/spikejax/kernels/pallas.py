@@ -1,7 +1,7 @@
 """The GPU back ends: the kernels in the languages of Pallas.
 
-A program instance owns a block of neurons and takes them through all of time, their state in registers; the tail of a
-last block that is not full is masked, or padded.
+A program instance computes a block of neurons over all of time, with their state in registers. The rest of a last block
+that is not full is masked, or padded.
 """
 
 from typing import Any
@@ -21,28 +21,30 @@ from spikejax.typing import Array
 THREADS = 128
 """Threads a program instance."""
 
-BLOCK = 4 * THREADS
-"""Neurons of it, so that loads are 16 bytes wide."""
+BLOCK_NEURONS = 4 * THREADS
+"""Neurons a program instance, so that loads are 16 bytes wide."""
 
-HELD = 32 * THREADS
-"""Values of h that it holds in registers at most, where it holds those of all steps: then it has fewer neurons."""
+MAX_REGISTER_VALUES = 32 * THREADS
+"""Values of h that a program instance has in registers at most. With h of all steps it takes fewer neurons."""
 
 
-def block_of(held: int) -> int:
-    """Neurons a program instance that holds so many steps of h in registers."""
-    return BLOCK if held == 0 else max(THREADS, min(BLOCK, 1 << (HELD // held).bit_length() - 1))
+def block_neurons(register_steps: int) -> int:
+    """Neurons a program instance that has h of so many steps in registers."""
+    if register_steps == 0:
+        return BLOCK_NEURONS
+    return max(THREADS, min(BLOCK_NEURONS, 1 << (MAX_REGISTER_VALUES // register_steps).bit_length() - 1))
 
 
 class TritonAccess(Access):
-    """Blocks in the Triton language, for M neurons."""
+    """Access to blocks in the Triton language, for M neurons."""
 
     def __init__(self, size: int, block: int) -> None:
         self.block, start = block, self.index() * block
         self._block = pl.ds(start, block)
         self._mask = None if size % block == 0 else start + jnp.arange(block) < size
 
-    def index(self) -> Any:
-        """Which block it is."""
+    def index(self) -> Array | int:
+        """The number of the block."""
         return pl.program_id(0)
 
     def at(self, ref: Any, t: Any) -> Any:
@@ -57,14 +59,14 @@ class TritonAccess(Access):
 
 
 class MosaicAccess(TritonAccess):
-    """The same in the Mosaic GPU language, which knows no masks: M must be a multiple of the block."""
+    """Access to blocks in the Mosaic GPU language, which has no masks: M must be a multiple of the block."""
 
     def __init__(self, size: int, block: int) -> None:
         super().__init__(size, block)
         self._layout = mosaic_gpu.Layout.WG_STRIDED((block,), vec_size=block // THREADS)
 
-    def index(self) -> Any:
-        """Which block it is."""
+    def index(self) -> Array | int:
+        """The number of the block."""
         return lax.axis_index("block")
 
     def settle(self, blocks: Floats) -> Floats:
@@ -91,7 +93,7 @@ class Triton(Blockwise):
         self._interpret = interpret
 
     def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
-        size, block = given[0].shape[-1], block_of(held)
+        size, block = given[0].shape[-1], block_neurons(held)
         return pl.pallas_call(
             lambda *refs: on_refs(TritonAccess(size, block), *refs),
             out_shape=wanted,
@@ -103,12 +105,12 @@ class Triton(Blockwise):
 
 
 class Mosaic(Blockwise):
-    """The back end in the Mosaic GPU language, for the day when JAX no longer has Triton."""
+    """The back end in the Mosaic GPU language, for a JAX that no longer has Triton."""
 
     rewrites = ROUNDING
 
     def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
-        size, block = given[0].shape[-1], block_of(held)
+        size, block = given[0].shape[-1], block_neurons(held)
         rows = pl.cdiv(size, block)
         padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * block - size)]) for a in given]
         outs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * block), a.dtype) for a in wanted]

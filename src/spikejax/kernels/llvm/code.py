@@ -16,8 +16,10 @@ from llvmlite import ir
 from spikejax.kernels.elementwise import called, variables
 from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
-from spikejax.kernels.llvm.instructions import Value, constant, emit, lanes_of, splat, type_of
+from spikejax.kernels.llvm.instructions import emit
 from spikejax.kernels.llvm.loops import INDEX, for_loop, index
+from spikejax.kernels.llvm.loops import LLVMValue as Value
+from spikejax.kernels.llvm.values import constant, lanes_of, splat, type_of
 
 ALIGNED = 64
 """Bytes: how XLA aligns arrays, and the widest vectors that there are."""

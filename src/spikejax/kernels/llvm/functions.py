@@ -1,10 +1,10 @@
 """Elementary functions of float32 in the operations that every vector unit has.
 
 Each is straight-line code in sums, products, quotients, comparisons, choices and the bits of a number: no table, no
-loop. Errors are the largest seen against float64, in units in the last place (ulp) of the
-result. At 0, -0, ±∞ and NaN they give what NumPy gives. A number below 2^-126, given or found, may count as 0.
+loop. The docstrings give the largest error seen against float64, in units in the last place (ulp) of the result. At 0,
+-0, ±∞ and NaN the results are those of NumPy. Arguments and results below 2^-126 may count as 0.
 
-They are for compilers that keep the order of operations, which XLA does not: it takes (a + c) - c for a.
+The functions need a compiler that keeps the order of operations. XLA does not: it computes a for (a + c) - c.
 """
 
 from collections.abc import Callable
@@ -38,12 +38,12 @@ from spikejax.typing import Array
 
 
 def exp(x: Array) -> Array:
-    """e^x, within 1.5 ulp below e^88, 3.1 ulp above; below e^-87.7 it is 0."""
+    """e^x, within 1.5 ulp below e^88, 3.1 ulp above; 0 below e^-87.7."""
     return exp_of(*without_ln2(x))
 
 
 def exp2(x: Array) -> Array:
-    """2^x, within 3.5 ulp; below 2^-126.5 it is 0."""
+    """2^x, within 3.5 ulp; 0 below 2^-126.5."""
     x = jnp.maximum(x, -127)
     k, n = nearest(jnp.minimum(x, 127))
     return exp_of((x - k) * sum(LN2), n)
@@ -55,7 +55,7 @@ def expm1(x: Array) -> Array:
 
 
 def logistic(x: Array) -> Array:
-    """1 / (1 + e^-x), within 2.5 ulp; below e^-88.7 it is 0."""
+    """1 / (1 + e^-x), within 2.5 ulp; 0 below e^-88.7."""
     return 1 / (1 + exp(-x))
 
 
@@ -120,17 +120,17 @@ def cbrt(x: Array) -> Array:
 
 
 def sin(x: Array) -> Array:
-    """The sine of x, within 3 ulp up to 1e4; beyond it is no more than finite."""
+    """The sine of x, within 3 ulp up to 1e4; beyond, the result is only finite."""
     return _sine(x, 0)
 
 
 def cos(x: Array) -> Array:
-    """The cosine of x = sin(x + π/2), within 3 ulp up to 1e4; beyond it is no more than finite."""
+    """The cosine of x = sin(x + π/2), within 3 ulp up to 1e4; beyond, the result is only finite."""
     return _sine(x, 1)
 
 
 def tan(x: Array) -> Array:
-    """The tangent of x = ±(r + r³ T(r²)) or ∓1 over that, within 3.4 ulp up to 1e4; beyond it means nothing."""
+    """The tangent of x = ±(r + r³ T(r²)) or ∓1 over that, within 3.4 ulp up to 1e4; meaningless beyond."""
     r, quarters = quarter_turns(x)
     z = r * r
     t = polynomial(z, 0.333331555, 0.133388326, 0.0534086451, 0.0244393013, 0.00310543925, 0.00939390901)
@@ -184,14 +184,14 @@ def rsqrt(x: Array) -> Array:
 
 
 def _expm1(x: Array) -> Array:
-    """e^x - 1, but for the sign of 0."""
+    """e^x - 1, without the sign of a zero."""
     r, n = without_ln2(x)
     scale = two_to(n)
     return reduced_expm1(r) * scale + (scale - 1)
 
 
 def _quarter_of_exp(a: Array) -> Array:
-    """e^a / 4 for a ≥ 0, finite where cosh a is."""
+    """e^a / 4 for a ≥ 0, finite for all a whose cosh is finite."""
     r, n = without_ln2(a, most=129)
     return exp_of(r, n - 2)
 
@@ -205,7 +205,7 @@ def _sine(x: Array, ahead: int) -> Array:
 
 
 def _angle(q: Array, steep: Array) -> Array:
-    """The angle of (1, q) = q + q³ A(q²) for q from 0 to 1, or of (q, 1) where `steep`."""
+    """The angle of (1, q) = q + q³ A(q²) for q from 0 to 1, or of (q, 1) if `steep`."""
     z = q * q
     a = (-0.333331527, 0.199937728, -0.142110553, 0.106660046)
     angle = q + q * z * polynomial(z, *a, -0.0755221415, 0.0432118589, -0.0163679267, 0.00292069188)
@@ -213,11 +213,11 @@ def _angle(q: Array, steep: Array) -> Array:
 
 
 def _primitive(function: Callable[..., Array]) -> Callable[..., Array]:
-    """`function` with the parameters of a primitive, of which none matters."""
+    """The function, which ignores the parameters of its primitive."""
     return lambda *args, **_: function(*args)
 
 
-OF_SAME_NAME = (
+NAMED_AS_PRIMITIVES = (
     atan,
     atan2,
     cbrt,
@@ -239,10 +239,10 @@ OF_SAME_NAME = (
 )
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    **{function.__name__: _primitive(function) for function in OF_SAME_NAME},
+    **{function.__name__: _primitive(function) for function in NAMED_AS_PRIMITIVES},
     "pow": _primitive(power),
 }
 """Primitives of JAX, by name, as functions of the same arguments and parameters."""
 
 EXACT_PRODUCTS = ("erfc", "pow")
-"""Those that count on how products are rounded; in the others a product and a sum may be one operation."""
+"""Functions that rely on the rounding of each product; in all others a product and a sum may be one operation."""

@@ -16,7 +16,7 @@ from spikejax.kernels.llvm.call import call_kernel
 from spikejax.kernels.llvm.code import ALIGNED, Memory, Tile
 from spikejax.kernels.llvm.compiler import POINTER, TILE, addresses
 from spikejax.kernels.llvm.functions import FUNCTIONS
-from spikejax.kernels.llvm.instructions import why_not
+from spikejax.kernels.llvm.instructions import missing_instruction
 from spikejax.kernels.llvm.loops import INDEX, index, smaller_index
 from spikejax.kernels.llvm.table import KernelCode, kernel_code
 from spikejax.typing import Array
@@ -58,7 +58,7 @@ def _why_missing(equation: JaxprEqn) -> str | None:
     name, (*dtypes, out) = equation.primitive.name, map(_dtype, (*equation.invars, equation.outvars[0]))
     if name == "broadcast_in_dim" or name in REWRITES:
         return None
-    return None if name in FUNCTIONS and out == jnp.float32 else why_not(name, dtypes, out)
+    return None if name in FUNCTIONS and out == jnp.float32 else missing_instruction(name, dtypes, out)
 
 
 def _dtype(variable: Any) -> np.dtype:

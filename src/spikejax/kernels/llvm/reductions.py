@@ -1,4 +1,4 @@
-"""What the elementary functions of float32 share: the bits of a number, and reductions to a short range.
+"""Parts of the elementary functions of float32: the bits of a number, and reductions to a short range.
 
 Coefficients are least maximum fits of the polynomials that the docstrings name.
 
@@ -36,7 +36,7 @@ HALF_PI = 1.5703125, 0.0004837512969970703, 7.549533620476723e-08, 2.56334415159
 
 
 def bits_of(a: Array) -> Array:
-    """The bits of a, as an int32."""
+    """The bits of a as an int32."""
     return lax.bitcast_convert_type(a, jnp.int32)
 
 
@@ -51,12 +51,12 @@ def high_part(a: Array) -> Array:
 
 
 def negate_where(a: Array, bits: Array) -> Array:
-    """-a where the highest of `bits` is set."""
+    """The elements of a, negative for those of which the highest of `bits` is set."""
     return float_of(bits_of(a) ^ (bits & SIGN))
 
 
 def with_sign_of(x: Array, a: Array) -> Array:
-    """±a for a ≥ 0."""
+    """A ≥ 0 with the sign of x."""
     return float_of(bits_of(a) | (bits_of(x) & SIGN))
 
 
@@ -88,7 +88,7 @@ def exp_of(r: Array, n: Array) -> Array:
 
 
 def without_ln2(x: Array, rest: Array | None = None, most: int = 127) -> tuple[Array, Array]:
-    """Such r and n that x + rest = r + n ln 2, n at most `most`, and -127 where e^x is too small a number."""
+    """The r and n for which x + rest = r + n ln 2; n is at most `most`, and -127 if e^x is below the normal numbers."""
     x = jnp.maximum(x, -88)
     k, n = nearest(jnp.minimum((x if rest is None else x + rest) * LOG2E, most))
     r = x - k * LN2[0] - k * LN2[1]
@@ -96,7 +96,7 @@ def without_ln2(x: Array, rest: Array | None = None, most: int = 127) -> tuple[A
 
 
 def log_parts(x: Array) -> tuple[Array, Array]:
-    """Such k, as a float, and m from √½ to √2 that x = 2^k m, for normal x > 0."""
+    """The k, as a float, and m from √½ to √2 for which x = 2^k m, for normal x > 0."""
     bits = bits_of(x)
     k = (bits - 0x3F3504F3) >> 23
     return k.astype(x.dtype), float_of(bits - (k << 23))
@@ -117,7 +117,7 @@ def log_of_normal(x: Array) -> Array:
 
 
 def log_at_ends(x: Array, normal: Array) -> Array:
-    """`normal`, or ln x where x is none."""
+    """`normal`, or ln x for every x that is not a normal number above 0."""
     return jnp.where(x < TINY, jnp.where(x < 0, NAN, -INF), jnp.where(x < INF, normal, x))
 
 
@@ -136,7 +136,7 @@ def log2_parts(x: Array) -> tuple[Array, Array]:
 
 
 def quarter_turns(x: Array) -> tuple[Array, Array]:
-    """What is left of x, from -π/4 to π/4, without a number of times π/2, and this number, right modulo 4."""
+    """The rest of x, from -π/4 to π/4, without the nearest multiple of π/2, and the multiplier, right modulo 4."""
     k, n = nearest(x * (2 / jnp.pi))
     for part in HALF_PI:
         x = x - k * part
