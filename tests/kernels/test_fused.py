@@ -11,19 +11,17 @@ from tests.cells.cases import ALL, Row
 from tests.cells.reference import inputs
 from tests.cells.runs import QUICK, close, loop, run_and_grad, setup
 from tests.cells.variants import HARD
+from tests.kernels.cases import CASES, RECOMPUTED
 
 import spikejax as sx
 from spikejax.kernels import BACKENDS, fused_scan, pallas
 from spikejax.kernels.packed import pack
 from spikejax.typing import Static
 
-each_row = pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
-OTHER_WAYS = (
-    {"backend": "xla", "backward": "associative"},
-    {"backend": "llvm", "residuals": "x"},
-    {"backend": "llvm", "backward": "associative", "residuals": "x"},
-)
-"""Every second cell goes one of these besides; the equations that they share are those of the others."""
+
+def each(rows):
+    return pytest.mark.parametrize("row", list(rows), ids=lambda row: row.name)
+
 
 WRAPPED = {
     "refractory": sx.Refractory(sx.LIF(tau=jnp.array(2.5)), 2),
@@ -32,29 +30,32 @@ WRAPPED = {
 }
 
 
-def by_kernel(cell, xs, state, **how):
-    return fused_scan(cell, state, xs, **how)
+def by_kernel(cell, xs, state, **options):
+    return fused_scan(cell, state, xs, **options)
 
 
 def by_scan(cell, xs, state):
-    """What JAX makes of `step` alone, which the laws of the cells hold to a plain loop."""
+    """A `lax.scan` over `step` alone, which the laws of the cells hold to a plain loop."""
     return jax.lax.scan(cell.step, state, xs)
 
 
-def compiled(cell, at, **how):
-    """Values and gradients, the kernel chosen by `how`."""
-    return jax.jit(partial(run_and_grad, run=partial(by_kernel, **how)), compiler_options=QUICK)(cell, at)
+def compiled(cell, at, **options):
+    """Values and gradients by the kernel with these options."""
+    return jax.jit(partial(run_and_grad, run=partial(by_kernel, **options)), compiler_options=QUICK)(cell, at)
 
 
-@each_row
+def test_every_cell_has_a_case():
+    assert set(CASES) == {row.name for row in ALL}
+
+
+@each(ALL)
 def test_every_cell_by_every_kernel_and_every_way_back(row: Row):
-    cell, at = setup(row, row.variants[ALL.index(row) % len(row.variants)])
+    case = CASES[row.name]
+    cell, at = setup(row, case.variant)
+    assert cell.output_kind == row.output
     plain = jax.jit(partial(run_and_grad, run=by_scan), compiler_options=QUICK)(cell, at)
-    ways = [{"backend": "interpret"}, {"backend": "xla"}]  # the laws of the cells go by the back end "llvm"
-    if ALL.index(row) % 2:
-        ways.append(OTHER_WAYS[ALL.index(row) // 2 % len(OTHER_WAYS)])
-    for how in ways:
-        close(compiled(cell, at, **how), plain, 5e-6)
+    for options in ({"backend": "interpret"}, {"backend": "xla"}, *([case.other] if case.other else [])):
+        close(compiled(cell, at, **options), plain, 5e-6)
 
 
 class Clock(NamedTuple):
@@ -84,29 +85,29 @@ class ScheduledIF(sx.cells.ChargeFireReset):
         return Clock(h.v - s * self.thresholds[h.t], h.t + 1)
 
 
-@pytest.mark.parametrize("how", [{"backend": "interpret"}, {"backend": "llvm", "residuals": "x"}, {"backend": "xla"}])
-def test_what_neurons_fire_by_may_change_from_step_to_step(how):
+@pytest.mark.parametrize("options", [{"backend": "interpret"}, RECOMPUTED, {"backend": "xla"}], ids=str)
+def test_thresholds_may_vary_over_time(options):
     cell, xs = ScheduledIF(thresholds=jnp.array([0.5, 1.5, 0.7, 1.1])), jnp.linspace(0.1, 1.3, 4 * 6).reshape(4, 6)
 
     def loss(run, cell, xs):
         last, ys = run(cell, xs, cell.init_state((6,)))
         return jnp.sum(jnp.cos(3 * xs) * ys) + last.v.sum()
 
-    want, got = (jax.value_and_grad(partial(loss, run), (0, 1)) for run in (loop, partial(by_kernel, **how)))
+    want, got = (jax.value_and_grad(partial(loss, run), (0, 1)) for run in (loop, partial(by_kernel, **options)))
     close(got(cell, xs), want(cell, xs), 5e-6)
 
 
-@each_row
+@each(row for row in ALL if row.output != "spikes")
+def test_packed_residuals_are_of_spikes(row: Row):
+    cell, at = setup(row, row.variant)
+    with pytest.raises(ValueError, match=rf"`residuals` 'packed' keeps a bit a spike, .* {row.cell.__name__} is n"):
+        compiled(cell, at, residuals="packed")
+
+
+@each(row for row in ALL if CASES[row.name].packed)
 def test_packed_residuals_round_the_gradients(row: Row):
     cell, at = setup(row, row.variant)
-    assert cell.output_kind == row.output
-    if row.output != "spikes":
-        with pytest.raises(ValueError, match=rf"`residuals` 'packed' keeps a bit a spike, .* {row.cell.__name__} is n"):
-            compiled(cell, at, residuals="packed")
-        return
-    if ALL.index(row) % 3:
-        return  # a third of the cells stand for the rest
-    backend = ("llvm", "xla", "interpret")[ALL.index(row) // 3 % 3]
+    backend = CASES[row.name].packed
     outs, grads = compiled(cell, at, residuals="h", backend=backend)
     packed_outs, packed_grads = compiled(cell, at, residuals="packed", backend=backend)
     close(packed_outs, outs, 1e-6)
@@ -144,9 +145,9 @@ def test_any_number_of_neurons_and_steps(shape, steps):
     cell = sx.ALIF(tau=jnp.linspace(1.5, 4.0, shape[-1]), v_threshold=0.5, beta=jnp.array(0.3))
     state = cell.init_state(shape)
 
-    def both(**how):
+    def both(**options):
         def values(cell, xs):
-            last, ys = fused_scan(cell, state, xs, **how)
+            last, ys = fused_scan(cell, state, xs, **options)
             return jnp.sum(w * ys) + last.b.sum(), (last, ys)
 
         return jax.jit(jax.value_and_grad(values, (0, 1), has_aux=True))(cell, xs)
@@ -160,8 +161,8 @@ def test_the_more_steps_registers_hold_the_fewer_neurons():
     assert [pallas.block_neurons(held) for held in steps] == [512, 512, 256, 256, 128, 128]
     cell, xs = sx.ALIF(tau=jnp.linspace(1.5, 4.0, 300), v_threshold=0.5), jnp.linspace(0, 2, 17 * 300).reshape(17, 300)
 
-    def gradients(**how):
-        run = partial(fused_scan, **how)
+    def gradients(**options):
+        run = partial(fused_scan, **options)
         loss = lambda cell, xs: jnp.sum(jnp.cos(9 * xs) * run(cell, cell.init_state((300,)), xs)[1])  # noqa: E731
         return jax.jit(jax.grad(loss, (0, 1)))(cell, xs)
 
@@ -193,11 +194,11 @@ def test_the_kernel_packs_what_it_keeps_itself(cell, backend, steps):
 @pytest.mark.parametrize("residuals", ["h", "x", "packed"])
 def test_a_static_input_equals_its_repetition(backend, residuals):
     cell, x = sx.LIF(tau=jnp.array(3.0)), jnp.linspace(0.5, 3.0, 12).reshape(3, 4)
-    how = {"backend": backend, "residuals": residuals}
+    options = {"backend": backend, "residuals": residuals}
 
     def loss(cell, x, static):
         xs = Static(x, 6) if static else jnp.broadcast_to(x, (6, *x.shape))
-        last, ys = fused_scan(cell, cell.init_state(x.shape), xs, **how)
+        last, ys = fused_scan(cell, cell.init_state(x.shape), xs, **options)
         return jnp.sum(jnp.arange(ys.size).reshape(ys.shape) * ys) + last.v.sum()
 
     grads = [jax.jit(jax.value_and_grad(loss, (0, 1)), static_argnums=2)(cell, x, static) for static in (True, False)]
@@ -217,25 +218,29 @@ def test_bfloat16_in_and_out_over_a_float32_membrane(backend):
 
 
 @pytest.mark.parametrize("backend", ["llvm", "interpret"])
-@pytest.mark.parametrize("how", [{}, {"residuals": "packed"}, {"residuals": "x"}, {"backward": "associative"}], ids=str)
-def test_states_that_are_kept_have_gradients(backend, how):
+@pytest.mark.parametrize(
+    "options", [{}, {"residuals": "packed"}, {"residuals": "x"}, {"backward": "associative"}], ids=str
+)
+def test_returned_states_have_gradients(backend, options):
     cell, at = setup(ALL[1], HARD)
     state = cell.init_state(at.xs.shape[1:])
-    tolerance = 2e-2 if how.get("residuals") == "packed" else 5e-6
+    tolerance = 2e-2 if options.get("residuals") == "packed" else 5e-6
 
     def loss(run, cell, xs):
         _, ys, states = run(cell, xs)
         return jnp.sum(jnp.sin(jnp.arange(ys.size).reshape(ys.shape)) * (ys + states.v))
 
     def plain(cell, xs):
-        (last, ys), states = (
-            jax.lax.scan(lambda s, x: (lambda r: (r[0], (r[1], r[0])))(cell.step(s, x)), state, xs)[1],
-            None,
-        )
-        return states, last, ys
+        def step(state, x):
+            state, y = cell.step(state, x)
+            return state, (y, state)
 
-    kernel = jax.jit(
-        jax.grad(partial(loss, lambda c, x: sx.kernels.fused(c, state, x, keep=True, backend=backend, **how)), (0, 1))
-    )
+        last, (ys, states) = jax.lax.scan(step, state, xs)
+        return last, ys, states
+
+    def by_kernel(cell, xs):
+        return sx.kernels.fused(cell, state, xs, keep=True, backend=backend, **options)
+
+    kernel = jax.jit(jax.grad(partial(loss, by_kernel), (0, 1)))
     by_scan = jax.jit(jax.grad(partial(loss, plain), (0, 1)))
     close(kernel(cell, at.xs), by_scan(cell, at.xs), tolerance)

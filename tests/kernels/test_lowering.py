@@ -23,11 +23,11 @@ def on_h200():
     return jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=device))
 
 
-def lowered(backend, cell, state, xs, w, **how) -> str:
+def lowered(backend, cell, state, xs, w, **options) -> str:
     """The program for the GPU of a forward and a backward pass."""
 
     def both(cell, state, xs, w):
-        out, pull = jax.vjp(lambda *at: fused_scan(*at, backend=backend, **how)[1], cell, state, xs)
+        out, pull = jax.vjp(lambda *at: fused_scan(*at, backend=backend, **options)[1], cell, state, xs)
         return out, [g for g in jax.tree.leaves(pull(w)) if g.dtype != jax.dtypes.float0]
 
     with on_h200():
@@ -46,15 +46,15 @@ def test_every_cell_lowers_for_a_gpu(row: Row, backend):
 
 @pytest.mark.filterwarnings("ignore:.*[Tt]riton.*:DeprecationWarning")
 @pytest.mark.parametrize("backend", KERNELS)
-@pytest.mark.parametrize("how", [{}, {"residuals": "x"}, {"residuals": "packed"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"residuals": "x"}, {"residuals": "packed"}], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_every_way_lowers_for_a_gpu(dtype, how, backend):
+def test_every_way_lowers_for_a_gpu(dtype, options, backend):
     xs = jnp.ones((20, 64, 1000), dtype)
     cell = sx.LIF(tau=jnp.full(1000, 2.0), surrogate=sx.surrogate.ATan())
-    assert "custom_call" in lowered(backend, cell, cell.init_state(xs.shape[1:]), xs, xs, **how)
+    assert "custom_call" in lowered(backend, cell, cell.init_state(xs.shape[1:]), xs, xs, **options)
 
 
-def test_a_choice_has_a_reason():
+def test_each_back_end_has_a_reason():
     class Mixing(sx.Neuron):
         def charge(self, state, x):
             return state._replace(v=state.v + x.mean())
@@ -106,7 +106,7 @@ def test_a_choice_has_a_reason():
     ("name", "known"), [("residuals", "'h', 'x', 'packed'"), ("backward", "'scan', 'associative'")]
 )
 def test_an_unknown_option_is_refused(name, known):
-    for call in (sx.run, lambda cell, xs, **how: fused_scan(cell, cell.init_state((2,)), xs, **how)):
+    for call in (sx.run, lambda cell, xs, **options: fused_scan(cell, cell.init_state((2,)), xs, **options)):
         with pytest.raises(ValueError, match=rf"`{name}` must be one of {known}, got 'warp'"):
             call(sx.LIF(), jnp.ones((3, 2)), **{name: "warp"})
     with pytest.raises(ValueError, match=rf"`{name}` .* is of the fused kernel, but method is 'scan'"):
