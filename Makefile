@@ -20,7 +20,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 PIP := -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-laws test-next test-peers lint docs bench bench-tiny bench-env lock clean
+.PHONY: help demo test test-laws test-next test-peers faults lint docs bench bench-tiny bench-env lock clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]    (PYTHON: the interpreter of a new environment)"
@@ -44,6 +44,9 @@ test-next: $(NEXT)  ## check the kernels' code for GPU and CPU, and how they dif
 
 test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
 	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers
+
+faults: $(DEV)  ## replay deliberate faults: the test named for each must fail
+	.venv/bin/python scripts/replay_faults.py $(FAULTS)
 
 lint: $(DEV)  ## check format, style and types
 	.venv/bin/python -m ruff format --check

@@ -139,6 +139,17 @@ def test_remat_bounds_memory():
     assert bounded < whole / 2, (whole, bounded)
 
 
+@pytest.mark.parametrize("chunk", [32, 20], ids=["one", "one-and-a-rest"])
+def test_remat_keeps_no_membranes_of_chunks_outside_the_loop(chunk):
+    xs = jnp.ones((32, 2, 8))
+
+    def kept(remat):
+        pull = jax.vjp(lambda xs: sx.run(sx.LIF(), xs, chunk=chunk, remat=remat)[1], xs)[1]
+        return sum(a.size for a in jax.tree.leaves(pull))
+
+    assert kept(True) < kept(False) - xs.size // 4
+
+
 def test_the_program_does_not_grow_with_the_number_of_chunks():
     def equations(steps):
         program = jax.make_jaxpr(lambda xs: sx.run(nested(), xs, chunk=4))(jnp.ones((steps, BATCH, INPUTS)))
