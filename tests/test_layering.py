@@ -10,6 +10,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "spikejax"
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 ORDER = (
     "typing",
+    "internals",
+    "jaxpr",
     "pytree",
     "surrogate",
     "cells",

@@ -9,6 +9,7 @@ from tests.convert.networks import Residual, chain, inputs
 
 import spikejax as sx
 from spikejax.convert import QCFS, RateIF, SignedIF, convert, measure
+from spikejax.convert.quantized import qcfs
 from spikejax.export.chain import chain as layers_of
 from spikejax.nn import Graph, Sequential
 from spikejax.pytree import Struct
@@ -221,6 +222,33 @@ def test_qcfs_by_its_equation():
     by_scale = nnx.grad(lambda layer: layer(x).sum())(layer)["scale"][...]
     want = np.where(inside, (layer(x) - x) / 2.0, x >= 2.0).sum()
     np.testing.assert_allclose(by_scale, want, rtol=1e-5)
+
+
+def by_stop_gradient(x, scale, levels):
+    """The same with derivatives from a formula of straight-through rounding."""
+    ratio = x / scale
+    rounded = jnp.clip(jnp.floor(ratio * levels + 0.5) / levels, 0, 1)
+    inside = (x > 0) & (x < scale)
+    return scale * (jnp.where(inside, ratio, 0.0) + jax.lax.stop_gradient(rounded - jnp.where(inside, ratio, 0.0)))
+
+
+def test_qcfs_goes_through_every_transformation():
+    x, scale, levels = jnp.linspace(-0.6, 2.7, 12).reshape(3, 4), jnp.array([1.0, 1.7, 2.0]), jnp.float32(4)
+    want = jax.vmap(lambda x, scale: by_stop_gradient(x, scale, levels))(x, scale)
+    for function in (qcfs, jax.jit(qcfs), jax.checkpoint(qcfs)):
+        by_sample = jax.vmap(function, (0, 0, None))
+        np.testing.assert_allclose(by_sample(x, scale, levels), want, rtol=1e-6)
+        np.testing.assert_allclose(jax.vmap(function, (1, None, None), 1)(x, scale, levels), want, rtol=1e-6)
+
+        def loss(x, scale, function=by_sample):
+            return jnp.sum(jnp.sin(function(x, scale, levels)))
+
+        def wanted(x, scale):
+            return loss(x, scale, jax.vmap(by_stop_gradient, (0, 0, None)))
+
+        for derivative in (jax.grad, jax.jacfwd, jax.hessian):
+            got, right = (derivative(f, (0, 1))(x, scale) for f in (loss, wanted))
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), got, right)
 
 
 def test_a_converted_chain_is_exported():

@@ -8,6 +8,7 @@ from flax import nnx
 from tests.convert.networks import Residual, inputs
 
 from spikejax.convert.quantized import QCFS
+from spikejax.convert.quantized import qcfs as quantise
 from spikejax.convert.ranges import evaluate, rectify
 from spikejax.convert.trace import Activation, Function, Synapse, trace
 
@@ -65,6 +66,10 @@ PROGRAMS = {
     "jit": (jax.jit(lambda x: nnx.relu(x)), "A"),
     "remat": (jax.checkpoint(lambda x: nnx.relu(x)), "A"),
     "quantised": (nnx.Sequential(QCFS(4, 0.7)), "A"),
+    "quantised in jit": (jax.jit(QCFS(4, 0.7)), "A"),
+    "quantised in remat": (jax.checkpoint(QCFS(4, 0.7)), "A"),
+    "quantised sample by sample": (jax.vmap(QCFS(4, 0.7)), "A"),
+    "a constant by a call": (lambda x: x * nnx.relu(jnp.arange(-1.0, 1.0)) + jax.jit(jnp.square)(2.0), "FF"),
 }
 
 
@@ -84,6 +89,14 @@ def test_what_does_not_reach_the_output_is_left_out():
     assert kinds(trace(ann, X.shape[1:])) == "FS"
 
 
+@jax.custom_jvp
+def qcfs(x, scale, levels):
+    return jnp.tanh(x * scale / levels)
+
+
+qcfs.defjvp(lambda primals, tangents: (qcfs(*primals), tangents[0]))
+
+
 @pytest.mark.parametrize(
     ("ann", "message"),
     [
@@ -91,6 +104,9 @@ def test_what_does_not_reach_the_output_is_left_out():
         (lambda x: jax.nn.silu(x), r"`logistic` in .*test_trace.py"),
         (lambda x: nnx.max_pool(x, (2, 2)), r"`reduce_window_max` in .*: use ReLU or ReLU6, average instead of max"),
         (lambda x: nnx.softmax(x.reshape(len(x), -1)), r"`reduce_max` in .*no softmax before the output"),
+        (lambda x: qcfs(x, jnp.float32(1.0), jnp.float32(4.0)), r"`tanh` in .*test_trace.py"),
+        (lambda x: QCFS(4, 0.7)(x) * x, r"`mul` in "),
+        (lambda x: quantise(x, jnp.ones(2), jnp.float32(4)), r"`qcfs` in .* is neither linear nor a rectifier"),
         (lambda x: x * x, r"`mul` in "),
         (lambda x: 1 / x, r"`div` in "),
         (lambda x: jnp.maximum(x, 0.5), r"`max` in "),
@@ -101,7 +117,21 @@ def test_what_does_not_reach_the_output_is_left_out():
         ),
         (lambda x: (x, x), r"`ann` must give one array, got 2"),
     ],
-    ids=("gelu", "silu", "max pool", "softmax", "square", "inverse", "max", "constant", "einsum", "two outputs"),
+    ids=(
+        "gelu",
+        "silu",
+        "max pool",
+        "softmax",
+        "of the same name",
+        "a product",
+        "two scales",
+        "square",
+        "inverse",
+        "max",
+        "constant",
+        "einsum",
+        "two outputs",
+    ),
 )
 def test_what_has_no_form_in_spikes(ann, message):
     with pytest.raises(ValueError, match=message):

@@ -1,11 +1,13 @@
 """The activation to train a network with that will spike: a rectifier in steps, as many as time has."""
 
-import jax
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
+from spikejax.internals import elementwise_primitive
 from spikejax.pytree import check
 from spikejax.typing import Array
 
@@ -41,16 +43,22 @@ class QCFS(nnx.Module):
         return qcfs(x, self.scale[...], jnp.float32(self.levels))
 
 
-@jax.custom_jvp
 def qcfs(x: Array, scale: Array, levels: Array) -> Array:
-    """See `QCFS`; the name by which a traced program shows it."""
+    """See `QCFS`."""
+    return qcfs_p.bind(x, scale, levels)[0]
+
+
+def _in_steps(x: Array, scale: Array, levels: Array) -> Array:
     return jnp.clip(jnp.floor(x * (levels / scale) + 0.5), 0, levels) * (scale / levels)
 
 
-@qcfs.defjvp
-def _qcfs_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+def _jvp(primals: Sequence[Array], tangents: Sequence[Array]) -> tuple[Array, Array]:
     x, scale, levels = primals
     of_x, of_scale, _ = tangents
     y = qcfs(x, scale, levels)
     inside = (x > 0) & (x < scale)
     return y, jnp.where(inside, of_x + (y - x) / scale * of_scale, jnp.where(x > 0, of_scale, 0))
+
+
+qcfs_p = elementwise_primitive("qcfs", _in_steps, _jvp)
+"""By this primitive, and by nothing else, a traced program shows the activation."""

@@ -1,15 +1,17 @@
 """What a trained network computes, found by tracing it: linear maps, activations, and how they are wired."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import source_info_util
-from jax.extend.core import ClosedJaxpr, Literal, Var
 
+from spikejax.convert.quantized import qcfs_p
+from spikejax.internals import JaxprEqn, aval_of, bind_equation, called_program, line_of
+from spikejax.jaxpr import interpret
 from spikejax.nn import AvgPool, Flatten, SumPool
 from spikejax.typing import Array, Shape
 
@@ -113,7 +115,7 @@ def trace(
     if len(closed.jaxpr.outvars) != 1:
         raise ValueError(f"`ann` must give one array, got {len(closed.jaxpr.outvars)}")
     tracer = _Tracer(nonlinear)
-    (out,) = tracer.inline(closed, [_Unknown(0)], "the program")
+    (out,) = interpret(closed, [_Unknown(0)], tracer.equation)
     if not isinstance(out, _Unknown):
         raise ValueError("`ann` must depend on its input: its output is a constant")
     return needed(tracer.nodes, out.node)
@@ -133,30 +135,18 @@ class _Tracer:
         self.nodes: list[Node | None] = [None]
         self.nonlinear, self.after_nonlinear = nonlinear, set[int]()
 
-    def inline(self, closed: ClosedJaxpr, values: Sequence[Any], where: str) -> list[Any]:
-        """What the program, called from the line `where`, gives for `values`."""
-        known: dict[Var, Any] = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-        known |= dict(zip(closed.jaxpr.invars, values, strict=True))
-        read = lambda v: v.val if isinstance(v, Literal) else known[v]  # noqa: E731
-        for eqn in closed.jaxpr.eqns:
-            given = [read(v) for v in eqn.invars]
-            known |= dict(zip(eqn.outvars, self.equation(eqn, given, where), strict=True))
-        return [read(v) for v in closed.jaxpr.outvars]
-
-    def equation(self, eqn: Any, given: list[Any], caller: str) -> list[Any]:
-        """What one operation gives."""
+    def equation(self, eqn: JaxprEqn, given: list[Any], caller: str = "the program") -> list[Any]:
+        """The results of one equation; one of a program called from the line `caller` may have no line of its own."""
+        where = line_of(eqn) or caller
+        program = called_program(eqn)
+        if program is not None:
+            return interpret(program, given, partial(self.equation, caller=where))
         name = eqn.primitive.name
         if not any(isinstance(value, _Unknown) for value in given):
-            out = eqn.primitive.bind(*given, **eqn.params)
-            return list(out) if eqn.primitive.multiple_results else [out]
-        where = source_info_util.summarize(eqn.source_info) or caller
+            return bind_equation(eqn, given)
         found = self.activation(eqn, given, where)
         if found is not None:
             return [found]
-        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr", eqn.params.get("fun_jaxpr")))
-        if inner is not None and name not in LOOPS:
-            closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
-            return self.inline(closed, given, where)
         unknown = [value.node for value in given if isinstance(value, _Unknown)]
         linear = name in LINEAR and (len(unknown) == 1 or name in ADDING) and not _divides(name, given)
         if not linear and (not self.nonlinear or name in LOOPS):
@@ -164,18 +154,20 @@ class _Tracer:
                 f"`{name}` in {where} is neither linear nor a rectifier, and has no form in spikes: use ReLU or ReLU6, "
                 f"average instead of max pooling, and no softmax before the output; or give `nonlinear` a neuron"
             )
-        if any(v.aval.shape[:1] != (1,) for v in eqn.outvars):
+        if any(aval_of(v).shape[:1] != (1,) for v in eqn.outvars):
             raise ValueError(f"`{name}` in {where} moves the batch from the first axis: keep it there")
         if linear and name == "dot_general" and (found := self.dense(eqn, given, unknown[0], where)) is not None:
             return [found]
         return [self.function(eqn, k, given, unknown, where, linear) for k in range(len(eqn.outvars))]
 
-    def activation(self, eqn: Any, given: list[Any], where: str) -> _Unknown | None:
+    def activation(self, eqn: JaxprEqn, given: list[Any], where: str) -> _Unknown | None:
         """The node of an activation, where the operation is one."""
         name = eqn.primitive.name
-        shape = eqn.outvars[0].aval.shape[1:]
-        if name == "custom_jvp_call" and eqn.params["call_jaxpr"].jaxpr.debug_info.func_name == "qcfs":
+        shape = aval_of(eqn.outvars[0]).shape[1:]
+        if eqn.primitive is qcfs_p:
             x, scale, levels = given
+            if not isinstance(x, _Unknown) or any(isinstance(a, _Unknown) or np.ndim(a) for a in (scale, levels)):
+                return None
             return self.add(
                 Activation(inputs=(x.node,), shape=shape, where=where, limit=float(scale), levels=int(levels))
             )
@@ -192,16 +184,16 @@ class _Tracer:
             return self.add(replace(before, limit=float(bound)))
         return None
 
-    def dense(self, eqn: Any, given: list[Any], source: int, where: str) -> _Unknown | None:
+    def dense(self, eqn: JaxprEqn, given: list[Any], source: int, where: str) -> _Unknown | None:
         """The nodes of a product over the last axes of the input and the first of known weights."""
-        ((of_input, of_kernel), batches), inputs = eqn.params["dimension_numbers"], eqn.invars[0].aval.shape
+        ((of_input, of_kernel), batches), inputs = eqn.params["dimension_numbers"], aval_of(eqn.invars[0]).shape
         kernel, axes = given[1], len(of_input)
         if isinstance(kernel, _Unknown) or any(batches) or len(inputs) - axes < 1:
             return None
         last = tuple(range(len(inputs) - axes, len(inputs)))
         if tuple(map(int, of_input)) != last or tuple(map(int, of_kernel)) != tuple(range(axes)):
             return None
-        outputs, shape = jnp.shape(kernel)[axes:], eqn.outvars[0].aval.shape[1:]
+        outputs, shape = jnp.shape(kernel)[axes:], aval_of(eqn.outvars[0]).shape[1:]
         kernel = jnp.reshape(kernel, (int(np.prod(inputs[-axes:])), -1))
         flat = (*inputs[1 : len(inputs) - axes], kernel.shape[0])
         x = _Unknown(source) if axes == 1 else self.reshape(source, flat, where)
@@ -217,9 +209,11 @@ class _Tracer:
         layer = Flatten() if len(shape) == 1 else None
         return self.add(Function(inputs=(source,), shape=shape, where=where, name="reshape", call=call, layer=layer))
 
-    def function(self, eqn: Any, k: int, given: list[Any], unknown: list[int], where: str, linear: bool) -> _Unknown:
+    def function(
+        self, eqn: JaxprEqn, k: int, given: list[Any], unknown: list[int], where: str, linear: bool
+    ) -> _Unknown:
         """The node of an operation's k-th result, joined with the synapse before it where that can be."""
-        name, shape = eqn.primitive.name, tuple(eqn.outvars[k].aval.shape[1:])
+        name, shape = eqn.primitive.name, tuple(aval_of(eqn.outvars[k]).shape[1:])
         before = self.nodes[unknown[0]]
         if linear:
             synapse = _convolution(eqn, given)
@@ -246,7 +240,7 @@ class _Tracer:
             Function(inputs=sources, shape=shape, where=where, name=name, call=layer or jax.vmap(one), **facts)
         )
 
-    def layer(self, eqn: Any, given: list[Any], shape: Shape) -> Any:
+    def layer(self, eqn: JaxprEqn, given: list[Any], shape: Shape) -> Any:
         """The layer that an operation stands for, where there is one."""
         name, params, first = eqn.primitive.name, eqn.params, given[0]
         if name == "reshape" and len(shape) == 1:
@@ -277,7 +271,7 @@ def _divides(name: str, given: list[Any]) -> bool:
     return name == "div" and isinstance(given[1], _Unknown)
 
 
-def _convolution(eqn: Any, given: list[Any]) -> dict[str, Any] | None:
+def _convolution(eqn: JaxprEqn, given: list[Any]) -> dict[str, Any] | None:
     """The kernel and options of a convolution, channels last; None for every other operation."""
     if eqn.primitive.name != "conv_general_dilated" or isinstance(given[1], _Unknown):
         return None

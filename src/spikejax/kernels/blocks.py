@@ -11,7 +11,8 @@ from jax import lax
 from jax.sharding import AbstractMesh
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, Rewrites, reads, split
+from spikejax.jaxpr import reads, split_program
+from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, Rewrites
 from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
 from spikejax.typing import Array, Sequence, Shape, State
 
@@ -184,11 +185,11 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
 
 
 def _split(function: Callable[..., Any], known: Any, varying: Any) -> tuple[Callable, Callable]:
-    """`split` of what `function` gives first, once what it gives second is seen to follow from `known`."""
+    """`split_program` of what `function` gives first, once what it gives second is seen to follow from `known`."""
     count = len(jax.tree.leaves(known))
     if any(reads(lambda *given: function(*given)[1], known, varying)[count:]):
         raise NotElementwiseError("the variables that its neurons share depend on single neurons")
-    return split(lambda *given: function(*given)[0], known, varying)
+    return split_program(lambda *given: function(*given)[0], known, varying)
 
 
 def _back(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], tuple[Floats, Floats]]:

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
+from spikejax.internals import varying_together
 from spikejax.kernels.blocks import Blocks, Drives, OverSteps, blocks_of
-from spikejax.kernels.devices import alike
 from spikejax.kernels.elementwise import Rewrites
 from spikejax.kernels.kernel import REGISTERS, Access, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
@@ -98,7 +98,7 @@ class Blockwise:
         given = [a.reshape(flat(a)) for a in jax.tree.leaves(ins)]
         wanted = [jax.ShapeDtypeStruct(flat(a), a.dtype) for a in jax.tree.leaves(outs)]
         found = self._launch(on_refs, f"spikejax_{kernel.__name__}", given, wanted, held)
-        found = alike((*found, *given))[: len(found)]  # who calls a kernel does not say which are varying
+        found = varying_together((*found, *given))[: len(found)]  # who calls a kernel does not say which are varying
         leaves = [a.reshape(out.shape) for a, out in zip(found, jax.tree.leaves(outs), strict=True)]
         return jax.tree.unflatten(jax.tree.structure(outs), leaves)
 

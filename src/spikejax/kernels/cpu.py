@@ -10,10 +10,10 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from spikejax.cells import ChargeFireReset
+from spikejax.jaxpr import operations
 from spikejax.kernels import xla
 from spikejax.kernels.blocks import Blocks
 from spikejax.kernels.blockwise import Blockwise
-from spikejax.kernels.elementwise import operations
 from spikejax.kernels.machine_code import why_no_machine_code
 from spikejax.kernels.packed import Packed
 from spikejax.kernels.single_cpu import on_single_cpu
@@ -39,7 +39,7 @@ class CPUBackend(Blockwise):
         from spikejax.kernels.llvm import missing_operation
 
         parts = blocks.charge, blocks.emit, blocks.charge_back, blocks.emit_back
-        operation = missing_operation(chain.from_iterable(operations(part.program.jaxpr) for part in parts))
+        operation = missing_operation(chain.from_iterable(operations(part.program) for part in parts))
         return operation and f"its equations use {operation}, for which the CPU kernel has no instructions"
 
     def infer(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:

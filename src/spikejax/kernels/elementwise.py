@@ -5,7 +5,7 @@ computed for all steps before the kernel starts, as drives. What is left must tr
 runs on a block of any shape.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import reduce
 from itertools import accumulate
@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
+from spikejax.internals import ClosedJaxpr, JaxprEqn, aval_of, bind_equation
+from spikejax.jaxpr import inlined, interpret, operations
 from spikejax.typing import Array, Shape
 
 ELEMENTWISE = frozenset(
@@ -27,9 +28,6 @@ ELEMENTWISE = frozenset(
     """.split()  # noqa: SIM905
 )
 """Primitives that treat each element on its own."""
-
-CALLS = frozenset(("closed_call", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat", "checkpoint"))
-"""Primitives that only call a program."""
 
 
 def floor(a: Array) -> Array:
@@ -56,7 +54,9 @@ def integer_power(a: Array, y: int) -> Array:
     return product if y >= 0 else 1 / product
 
 
-REWRITES: dict[str, Callable[..., Array]] = {
+Rewrites = Mapping[str, Callable[..., Array]]
+
+REWRITES: Rewrites = {
     "add_any": jnp.add,
     "copy": lambda a: a,
     "integer_pow": integer_power,
@@ -65,52 +65,12 @@ REWRITES: dict[str, Callable[..., Array]] = {
 }
 """Primitives that no back end needs to know, in terms of others."""
 
-ROUNDING: dict[str, Callable[..., Array]] = {"floor": lambda a, **_: floor(a), "round": round_off}
+ROUNDING: Rewrites = {"floor": lambda a, **_: floor(a), "round": round_off}
 """Primitives that Triton or Mosaic GPU lack, in terms of those that they have."""
 
 
 class NotElementwiseError(ValueError):
     """A function does more than treat each neuron on its own."""
-
-
-def split(function: Callable[[Any, Any], Any], known: Any, varying: Any) -> tuple[Callable, Callable]:
-    """`function(known, varying)` in two: what follows from `known` alone, and the rest.
-
-    Args:
-        function: what is split.
-        known: arrays, or their shapes and dtypes.
-        varying: likewise.
-
-    Returns:
-        `before(known)`, the list of drives, and `rest(drives, varying)`, which gives what `function` gives.
-    """
-    closed, out = jax.make_jaxpr(function, return_shape=True)(known, varying)
-    jaxpr = closed.jaxpr
-    inputs = jaxpr.invars[: len(jax.tree.leaves(known))], jaxpr.invars[len(jax.tree.leaves(known)) :]
-    fixed, constant = {*jaxpr.constvars, *inputs[0]}, set()
-    first, second = [], []
-    for equation in jaxpr.eqns:
-        used = {*variables(equation.invars)}
-        if used <= constant:  # cheap to compute anew, and no drive
-            first.append(equation)
-            second.append(equation)
-            constant.update(equation.outvars)
-        elif used <= fixed | constant:
-            first.append(equation)
-            fixed.update(equation.outvars)
-        else:
-            second.append(equation)
-    used = list(dict.fromkeys(a for a in (*_reads(second), *variables(jaxpr.outvars)) if a in fixed))
-    program_before = _program(jaxpr, [*jaxpr.constvars, *inputs[0]], first, used)
-    program_rest = _program(jaxpr, [*used, *inputs[1]], second, jaxpr.outvars)
-
-    def before(known: Any) -> list[Array]:
-        return list(program_before(*closed.consts, *jax.tree.leaves(known)))
-
-    def rest(drives: list[Array], varying: Any) -> Any:
-        return jax.tree.unflatten(jax.tree.structure(out), program_rest(*drives, *jax.tree.leaves(varying)))
-
-    return before, rest
 
 
 class OnBlocks:
@@ -132,9 +92,9 @@ class OnBlocks:
     def __init__(self, function: Callable[..., Any], shape: Shape, *args: Any) -> None:
         self.program, out = jax.make_jaxpr(function, return_shape=True)(*args)
         self._structure, self.rewrites = jax.tree.structure(out), REWRITES
-        _check(self.program.jaxpr, shape)
+        _check(self.program, shape)
 
-    def without(self, rewrites: "Rewrites") -> "OnBlocks":
+    def without(self, rewrites: Rewrites) -> "OnBlocks":
         """The same function without some primitives more, which are computed as `rewrites` says."""
         other = copy(self)
         other.rewrites = {**self.rewrites, **rewrites}
@@ -144,90 +104,28 @@ class OnBlocks:
         """What `function` gives, in the shape of the blocks among `args`."""
         leaves = jax.tree.leaves(args)
         block = max((jnp.shape(a) for a in leaves), key=len)
-        outs = _evaluate(self.program.jaxpr, self.program.consts, leaves, block, self.rewrites)
+        rule = inlined(lambda equation, inputs: _bind(equation, inputs, block, self.rewrites))
+        outs = interpret(self.program, leaves, rule)
         return self._structure.unflatten([jnp.broadcast_to(a, block) for a in outs])
 
 
-def operations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
-    """The equations of a program, and of the programs that it calls."""
-    for equation in jaxpr.eqns:
-        inner = called(equation)
-        yield from [equation] if inner is None else operations(inner[0])
-
-
-def reads(function: Callable[..., Any], *args: Any) -> list[bool]:
-    """Which leaves of the arguments the value of `function` depends on."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    needed = set(variables(jaxpr.outvars))
-    for equation in reversed(jaxpr.eqns):
-        if needed.intersection(equation.outvars):
-            needed.update(_reads([equation]))
-    return [a in needed for a in jaxpr.invars]
-
-
-def variables(atoms: Iterable[Any]) -> list[Any]:
-    """Those of a program's atoms that are no literals."""
-    return [a for a in atoms if not isinstance(a, Literal)]
-
-
-def _reads(equations: Iterable[JaxprEqn]) -> list[Any]:
-    return variables(a for equation in equations for a in equation.invars)
-
-
-def _program(jaxpr: Jaxpr, inputs: list[Any], equations: list[JaxprEqn], outputs: list[Any]) -> Callable[..., Any]:
-    """Some equations of `jaxpr` as a function."""
-    names = [f"input{i}" for i in range(len(inputs))], [f"output{i}" for i in range(len(outputs))]
-    info = jaxpr.debug_info._replace(arg_names=tuple(names[0]), result_paths=tuple(names[1]))
-    part = jaxpr.replace(constvars=[], invars=inputs, eqns=equations, outvars=outputs, debug_info=info)
-    return jaxpr_as_fun(ClosedJaxpr(part, []))
-
-
-Rewrites = Mapping[str, Callable[..., Array]]
-
-
-def _evaluate(
-    jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any], block: Shape, rewrites: Rewrites
-) -> list[Any]:
-    """What `jaxpr` gives for blocks: scalars stay scalars, all else has the shape of the block."""
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
-
-    def read(a: Any) -> Any:
-        return a.val if isinstance(a, Literal) else values[a]
-
-    for equation in jaxpr.eqns:
-        outs = _bind(equation, [read(a) for a in equation.invars], block, rewrites)
-        values.update(zip(equation.outvars, outs, strict=True))
-    return [read(a) for a in jaxpr.outvars]
-
-
 def _bind(equation: JaxprEqn, args: list[Any], block: Shape, rewrites: Rewrites) -> list[Any]:
-    inner = called(equation)
-    if inner is not None:
-        return _evaluate(*inner, args, block, rewrites)
+    """One operation on blocks: scalars stay scalars, all else has the shape of the block."""
     if equation.primitive.name == "broadcast_in_dim":
         return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
-    own = block if any(jnp.shape(a) for a in args) else ()
+    shape = block if any(jnp.shape(a) for a in args) else ()
+    args = [jnp.broadcast_to(a, shape) for a in args]
     rewrite = rewrites.get(equation.primitive.name)
-    if rewrite is not None:
-        return [rewrite(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
-    return [equation.primitive.bind(*(jnp.broadcast_to(a, own) for a in args), **equation.params)]
+    return bind_equation(equation, args) if rewrite is None else [rewrite(*args, **equation.params)]
 
 
-def called(equation: JaxprEqn) -> tuple[Jaxpr, list[Any]] | None:
-    """The program that an equation only calls, and its constants."""
-    if equation.primitive.name not in CALLS:
-        return None
-    program = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in equation.params)
-    return getattr(program, "jaxpr", program), getattr(program, "consts", [])
-
-
-def _check(jaxpr: Jaxpr, shape: Shape) -> None:
+def _check(program: ClosedJaxpr, shape: Shape) -> None:
     """Raises NotElementwiseError unless the program can run on blocks."""
-    for equation in operations(jaxpr):
+    for equation in operations(program):
         name = equation.primitive.name
         if name not in ELEMENTWISE | {"broadcast_in_dim"}:
             raise NotElementwiseError(f"its equations use `{name}`, which does not treat each neuron on its own")
         for a in (*equation.invars, *equation.outvars):
-            own = a.aval.shape  # pyright: ignore[reportAttributeAccessIssue]
-            if own not in ((), shape):
-                raise NotElementwiseError(f"`{name}` in its equations has an array of shape {own}")
+            size = aval_of(a).shape
+            if size not in ((), shape):
+                raise NotElementwiseError(f"`{name}` in its equations has an array of shape {size}")

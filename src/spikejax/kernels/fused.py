@@ -10,11 +10,11 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from spikejax.cells import ChargeFireReset
+from spikejax.internals import varying_together
 from spikejax.kernels import adjoint
 from spikejax.kernels.backends import BACKENDS, select_backend
 from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.cpu import CPU
-from spikejax.kernels.devices import alike
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
 from spikejax.kernels.packed import known_run, pack
@@ -142,7 +142,7 @@ def fused(
     backend = backend or select_backend(cell, state, xs).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
     how = How(structure, keep, backend, residuals, backward)
-    last, ys, hs = _fused(how, alike(leaves))
+    last, ys, hs = _fused(how, varying_together(leaves))
     return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
 
 

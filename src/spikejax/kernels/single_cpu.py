@@ -5,17 +5,13 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
+from spikejax.internals import define_primitive
 from spikejax.kernels.machine_code import why_no_machine_code
 from spikejax.typing import Array
 
 Flat = Callable[..., list[Array]]
 """A function from arrays to a list of arrays."""
-
-_kernel = Primitive("spikejax_kernel")
-_kernel.multiple_results = True
 
 
 def on_single_cpu(
@@ -49,35 +45,39 @@ def on_single_cpu(
     return jax.tree.structure(out).unflatten(outs)
 
 
-def _evaluate(*args: Array, compile_eagerly: bool, **functions: Any) -> list[Array]:
+def _eager(*args: Array, compile_eagerly: bool, **functions: Any) -> list[Array]:
     if not compile_eagerly:
         return functions["reference"](*args)
     with jax.disable_jit(False):  # only a program that is lowered finds out where it runs
         return jax.jit(partial(_kernel.bind, compile_eagerly=compile_eagerly, **functions))(*args)
 
 
-def _abstract(*_: Any, outs: Sequence[Any], **__: Any) -> list[Any]:
-    return list(outs)
+def _by_reference(*args: Array, reference: Flat, **_: Any) -> list[Array]:
+    return reference(*args)
 
 
-def _transpose(cotangents: Sequence[Any], *args: Any, reference: Flat, **_: Any) -> list[Array | None]:
-    is_linear = [ad.is_undefined_primal(a) for a in args]
-    constants = [a for a, linear in zip(args, is_linear, strict=True) if not linear]
+def _on_one_cpu(*args: Array, kernel: Flat, reference: Flat, **_: Any) -> list[Array]:
+    return kernel(*args) if why_no_machine_code() is None else reference(*args)
 
+
+def _transpose(
+    cotangents: Sequence[Array], args: Sequence[Any], unknown: Sequence[bool], *, reference: Flat, **_: Any
+) -> list[Array | None]:
     def of_linear(*arrays: Array) -> list[Array]:
-        arrays_left, constants_left = iter(arrays), iter(constants)
-        return reference(*(next(arrays_left) if linear else next(constants_left) for linear in is_linear))
+        arrays_left = iter(arrays)
+        return reference(*(next(arrays_left) if linear else a for a, linear in zip(args, unknown, strict=True)))
 
-    shapes = [a.aval for a, linear in zip(args, is_linear, strict=True) if linear]
-    transposed = iter(jax.linear_transpose(of_linear, *shapes)([ad.instantiate_zeros(ct) for ct in cotangents]))
-    return [next(transposed) if linear else None for linear in is_linear]
+    shapes = [a for a, linear in zip(args, unknown, strict=True) if linear]
+    transposed = iter(jax.linear_transpose(of_linear, *shapes)(list(cotangents)))
+    return [next(transposed) if linear else None for linear in unknown]
 
 
-def _jvp(primals: Sequence[Array], tangents: Sequence[Any], *, reference: Flat, **_: Any) -> Any:
-    return jax.jvp(reference, tuple(primals), tuple(map(ad.instantiate_zeros, tangents)))
+def _jvp(primals: Sequence[Array], tangents: Sequence[Array], *, reference: Flat, **_: Any) -> Any:
+    return jax.jvp(reference, tuple(primals), tuple(tangents))
 
 
 def _batch(
+    size: int,
     args: Sequence[Array],
     dims: Sequence[int | None],
     *,
@@ -85,44 +85,27 @@ def _batch(
     reference: Flat,
     outs: Sequence[Any],
     compile_eagerly: bool,
-) -> tuple[list[Array], list[int]]:
-    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-
+) -> list[Array]:
     def batched(function: Flat) -> Flat:
         return jax.vmap(function, in_axes=tuple(dims), axis_size=size)
 
     outs = jax.make_jaxpr(batched(reference))(*args).out_avals
-    arrays = _kernel.bind(
+    return _kernel.bind(
         *args,
         kernel=batched(kernel),
         reference=batched(reference),
         outs=tuple(outs),
         compile_eagerly=compile_eagerly,
     )
-    return arrays, [0] * len(outs)
 
 
-def _lower(context: mlir.LoweringRuleContext, *args: Any, kernel: Flat, reference: Flat, **_: Any) -> Any:
-    has_kernel = _is_on_one_device(context.module_context.axis_context) and why_no_machine_code() is None
-    return mlir.lower_fun(kernel if has_kernel else reference, multiple_results=True)(context, *args)
-
-
-def _lower_elsewhere(context: mlir.LoweringRuleContext, *args: Any, reference: Flat, **_: Any) -> Any:
-    return mlir.lower_fun(reference, multiple_results=True)(context, *args)
-
-
-def _is_on_one_device(context: Any) -> bool:
-    """True if the arrays that a program sees lie on one device each: there is but one, or `shard_map` split them."""
-    mesh = getattr(context, "mesh", None)
-    if mesh is not None:
-        return set(context.manual_axes) == set(mesh.axis_names)
-    return getattr(context, "num_devices", 1) in (None, 1)
-
-
-_kernel.def_abstract_eval(_abstract)
-_kernel.def_impl(_evaluate)
-ad.primitive_jvps[_kernel] = _jvp
-ad.primitive_transposes[_kernel] = _transpose
-batching.primitive_batchers[_kernel] = _batch
-mlir.register_lowering(_kernel, _lower, platform="cpu")
-mlir.register_lowering(_kernel, _lower_elsewhere)
+_kernel = define_primitive(
+    "spikejax_kernel",
+    _by_reference,
+    jvp=_jvp,
+    batch=_batch,
+    transpose=_transpose,
+    outs=lambda *_, outs, **__: outs,
+    eager=_eager,
+    on_one_cpu=_on_one_cpu,
+)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from spikejax.cells import ChargeFireReset
-from spikejax.kernels.elementwise import reads
+from spikejax.jaxpr import reads
 from spikejax.kernels.packed import Packed, pack
 from spikejax.kernels.template import (
     Cotangents,

@@ -1,13 +1,13 @@
 """How cells and layers stand inside Flax NNX modules."""
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.nnx import reprlib
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct
@@ -49,9 +49,11 @@ class CellModule(nnx.Module):
         """The cell with the present values of its parameters."""
         return jax.tree.unflatten(self.structure, [getattr(self, name).get_value() for name in self.names])
 
-    def __nnx_repr__(self) -> Generator[reprlib.Object | reprlib.Attr]:
-        yield reprlib.Object(type(self).__name__)
-        yield reprlib.Attr("cell", self.cell)
+    def __nnx_repr__(self) -> Generator[Any]:
+        """As of every module, with the cell in place of the attributes that hold its parts."""
+        head, *attributes = super().__nnx_repr__()
+        yield head
+        yield from (replace(part, key="cell", value=self.cell) for part in attributes[:1])
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """As the cell's own."""

@@ -13,7 +13,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
-from spikejax.kernels.devices import alike
+from spikejax.internals import varying_together
 from spikejax.kernels.events import pack, skips, times, times_transposed, unpack
 from spikejax.kernels.linear import linear_call
 from spikejax.typing import Array
@@ -125,7 +125,7 @@ class SpikeProduct:
 
     def __call__(self, spikes: Array, kernel: Array, *args: Any, **options: Any) -> Array:
         """The product."""
-        spikes, kernel = alike((spikes, kernel))
+        spikes, kernel = varying_together((spikes, kernel))
         return _multiply(self, lambda spikes, kernel: self.product(spikes, kernel, *args, **options), spikes, kernel)
 
     def skips(self, plain: Product, spikes: Array, kernel: Array) -> bool:

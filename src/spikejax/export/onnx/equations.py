@@ -1,17 +1,17 @@
 """The equations of a cell, traced by JAX, as ONNX operators."""
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from spikejax.export.onnx.graph import Graph, Tensor, Value
-from spikejax.kernels.elementwise import CALLS
+from spikejax.internals import ClosedJaxpr, JaxprEqn, aval_of, bind_equation
+from spikejax.jaxpr import inlined, interpret
 
 
 class UntranslatableError(ValueError):
@@ -34,7 +34,9 @@ def translate(graph: Graph, program: ClosedJaxpr, args: Sequence[Value]) -> list
     Raises:
         UntranslatableError: there is no operator for a primitive, or it is not elementwise.
     """
-    return _run(graph, program.jaxpr, program.consts, args)
+    outs = interpret(program, args, inlined(partial(_operation, graph)))
+    outs = map(_in_shape, outs, program.jaxpr.outvars)
+    return [out if isinstance(out, Tensor) else _as_numpy(out) for out in outs]
 
 
 def channels_first(array: np.ndarray) -> np.ndarray:
@@ -47,43 +49,26 @@ def channels_first(array: np.ndarray) -> np.ndarray:
     return np.moveaxis(array, -1, 1) if array.ndim > 2 else array
 
 
-def _run(graph: Graph, jaxpr: Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
-
-    def read(a: Any) -> Any:
-        if isinstance(a, Literal):
-            return np.asarray(a.val)
-        value: Any = values[a]
-        if isinstance(value, Tensor) or np.shape(value) == _shape_of(a):
-            return value
-        return jnp.broadcast_to(value, _shape_of(a))
-
-    for equation in jaxpr.eqns:
-        inputs = [read(a) for a in equation.invars]
-        values.update(zip(equation.outvars, _results(graph, equation, inputs), strict=True))
-    outs = [read(a) for a in jaxpr.outvars]
-    return [out if isinstance(out, Tensor) else _as_numpy(out) for out in outs]
-
-
-def _results(graph: Graph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
-    name = equation.primitive.name
-    if name in CALLS:
-        called = next(equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params)
-        return _run(graph, getattr(called, "jaxpr", called), getattr(called, "consts", []), inputs)
+def _operation(graph: Graph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
+    inputs = list(map(_in_shape, inputs, equation.invars))
     if not any(isinstance(a, Tensor) for a in inputs):
-        out = equation.primitive.bind(*inputs, **equation.params)
-        return list(out) if equation.primitive.multiple_results else [out]
+        return bind_equation(equation, inputs)
+    name = equation.primitive.name
     if name not in RULES:
         raise UntranslatableError(f"`{name}` has no operator")
-    own = [a for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
-    if any(_shape_of(a) != _shape_of(own[0]) for a in (*own, equation.outvars[0])):
+    tensors = [a for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
+    if any(aval_of(a).shape != aval_of(tensors[0]).shape for a in (*tensors, equation.outvars[0])):
         raise UntranslatableError(f"`{name}` does not treat each neuron on its own")
     operands = [a if isinstance(a, Tensor) else channels_first(_as_numpy(a)) for a in inputs]
     return [RULES[name](graph, equation.params, *operands)]
 
 
-def _shape_of(a: Any) -> tuple[int, ...]:
-    return a.aval.shape
+def _in_shape(value: Any, a: Any) -> Any:
+    """A constant in the shape of its variable, a tensor as it is."""
+    if isinstance(value, Tensor):
+        return value
+    value = value if isinstance(value, jax.Array) else np.asarray(value)
+    return value if value.shape == aval_of(a).shape else jnp.broadcast_to(value, aval_of(a).shape)
 
 
 def _as_numpy(value: Any) -> Any:

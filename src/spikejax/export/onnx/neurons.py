@@ -11,7 +11,7 @@ from spikejax.export import chain
 from spikejax.export.onnx.equations import UntranslatableError, channels_first, translate
 from spikejax.export.onnx.graph import Graph, Tensor, Value
 from spikejax.export.onnx.layers import dense
-from spikejax.kernels.elementwise import reads
+from spikejax.jaxpr import reads
 from spikejax.kernels.template import why_not_fused
 
 States = dict[str, Value]

@@ -6,23 +6,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
-from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive
 from jax.sharding import AbstractMesh
 
+from spikejax.internals import ClosedJaxpr, symbol
 from spikejax.kernels.kernel import Access
 from spikejax.typing import Array
 
-load = Primitive("spikejax_load")
+load = symbol("spikejax_load", lambda *_, ref, dtype, block: [jax.ShapeDtypeStruct((block,), dtype)])
 """`load(t, ref)`: the block of the array number `ref`, at step t where it has time."""
 
-store = Primitive("spikejax_store")
+store = symbol("spikejax_store", lambda order, *_, ref: [order])
 """`store(order, value, t, ref)`: writes it, after what gave `order`, and gives an `order` itself."""
 
-loop = Primitive("spikejax_loop")
+loop = symbol("spikejax_loop", lambda *_, program, start, stop: [a.aval for a in program.outvars])
 """`loop(*consts, *carry, program, start, stop)`: the carry after `program(*consts, t, *carry)` at every step t."""
-
-loop.multiple_results = True
 
 
 @dataclass(frozen=True)
@@ -67,11 +64,12 @@ class TracedAccess(Access):
         return self._order
 
     def _read(self, ref: Any, t: Any) -> Array:
-        return load.bind(*_step(ref, t), ref=ref.number, dtype=ref.dtype, block=self.block)
+        (block,) = load.bind(*_step(ref, t), ref=ref.number, dtype=ref.dtype, block=self.block)
+        return block
 
     def _write(self, ref: Any, t: Any, value: Array) -> None:
         value = jnp.broadcast_to(value, (self.block,))
-        self._order = store.bind(self._order, value, *_step(ref, t), ref=ref.number)
+        (self._order,) = store.bind(self._order, value, *_step(ref, t), ref=ref.number)
 
 
 def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> ClosedJaxpr:
@@ -95,18 +93,3 @@ def program_of(on_refs: Callable[..., None], arrays: list[Any], block: int) -> C
 
 def _step(ref: Ref, t: Any) -> tuple[Array, ...]:
     return () if ref.ndim == 1 else (jnp.int32(t),)
-
-
-@load.def_abstract_eval
-def _(*_: Any, ref: int, dtype: Any, block: int) -> ShapedArray:
-    return ShapedArray((block,), dtype)
-
-
-@store.def_abstract_eval
-def _(order: ShapedArray, *_: Any, ref: int) -> ShapedArray:
-    return order
-
-
-@loop.def_abstract_eval
-def _(*_: Any, program: Jaxpr, start: int, stop: int) -> list[Any]:
-    return [a.aval for a in program.outvars]

@@ -4,16 +4,16 @@ A tile is as many neurons as fit into the first cache. The loops of the program,
 neurons of the tile inside, a vector of them at once: so memory is read and written in rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from llvmlite import ir
 
-from spikejax.kernels.elementwise import called, variables
+from spikejax.internals import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, aval_of
+from spikejax.jaxpr import inlined, interpret
 from spikejax.kernels.llvm.access import load, loop, store
 from spikejax.kernels.llvm.functions import EXACT_PRODUCTS, FUNCTIONS
 from spikejax.kernels.llvm.instructions import emit
@@ -68,82 +68,76 @@ class Tile:
 
     def _run(self, program: ClosedJaxpr) -> None:
         jaxpr = program.jaxpr
-        scalars: Names = dict(zip(jaxpr.constvars, map(_scalar_constant, program.consts), strict=True))
+        scalars: Names = dict(zip(jaxpr.constvars, map(_as_value, program.consts, jaxpr.constvars), strict=True))
         parts = list(_parts(jaxpr))
         for number, part in enumerate(parts):
             if part[0].primitive is loop:
                 self._loop(part[0], scalars)
                 continue
-            needed = {a for later in parts[number + 1 :] for e in later for a in variables(e.invars)}
+            needed = {a for later in parts[number + 1 :] for e in later for a in e.invars if not isinstance(a, Literal)}
             self._equations([e for e in part if _is_scalar(e)], scalars, None)
             with self._neurons() as v:
                 names = dict(scalars)
                 self._equations([e for e in part if not _is_scalar(e)], names, v)
-                for a in [a for a in names if a in needed and _aval(a).shape]:
+                for a in [a for a in names if a in needed and aval_of(a).shape]:
                     self._put(self._room(a), v, names[a])
-            scalars.update((a, names[a]) for a in names if a in needed and not _aval(a).shape)  # the order of writes
+            scalars.update((a, names[a]) for a in names if a in needed and not aval_of(a).shape)  # the order of writes
 
     def _loop(self, equation: JaxprEqn, scalars: Names) -> None:
         """A loop over time, around one over the neurons of the tile."""
         build, program = self._build, equation.params["program"]
         count = len(program.constvars)
         step, *inner = program.invars
-        carried = [a for a in inner if _aval(a).shape]
+        carried = [a for a in inner if aval_of(a).shape]
         consts, starts = equation.invars[:count], equation.invars[count:]
         for a, start, out in zip(inner, starts, equation.outvars, strict=True):
-            if _aval(a).shape:
+            if aval_of(a).shape:
                 self._kept[a] = self._kept[out] = self._alloca(a)
             else:
                 scalars[a] = scalars[out] = self._value(start, scalars, None)  # the order of writes
         with self._neurons() as v:
             for a, start in zip(inner, starts, strict=True):
-                if _aval(a).shape:
+                if aval_of(a).shape:
                     self._put(self._kept[a], v, self._value(start, scalars, v))
         first, last = (index(equation.params[name]) for name in ("start", "stop"))
         with for_loop(build, first, last) as t, self._neurons() as v:
-            names = scalars | {step: build.trunc(t, type_of(_aval(step).dtype, None))}
+            names = scalars | {step: build.trunc(t, type_of(aval_of(step).dtype, None))}
             names |= {a: self._value(outer, scalars, v) for a, outer in zip(program.constvars, consts, strict=True)}
             names |= {a: self._get(a, v) for a in carried}
             self._equations(program.eqns, names, v)
             for a, out in zip(inner, program.outvars, strict=True):
-                if _aval(a).shape:
+                if aval_of(a).shape:
                     self._put(self._kept[a], v, self._read(out, names))
 
-    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None, contract: bool = False) -> None:
+    def _equations(self, equations: list[JaxprEqn], names: Names, v: Value | None) -> None:
+        rule = inlined(partial(self._operation, v=v))
         for equation in equations:
-            args = [self._value(a, names, v) for a in equation.invars]
-            name, out = equation.primitive.name, equation.outvars[0]
-            inner = called(equation)
-            if inner is not None:
-                self._call(*inner, args, equation.outvars, names, v, contract)
-            elif equation.primitive is load:
-                names[out] = self._load(equation.params["ref"], v, args)
-            elif equation.primitive is store:
-                self._store(equation.params["ref"], v, args[1], args[2:])
-                names[out] = args[0]
-            elif name == "broadcast_in_dim":
-                names[out] = splat(self._build, args[0], self._lanes) if equation.params["shape"] else args[0]
-            elif name in FUNCTIONS and _aval(out).dtype == np.float32:
-                program = _in_plain_operations(equation)
-                self._call(program.jaxpr, program.consts, args, equation.outvars, names, v, name not in EXACT_PRODUCTS)
-            else:
-                names[out] = self._elementwise(equation, args, contract)
+            outs = rule(equation, [self._value(a, names, v) for a in equation.invars])
+            names.update(zip(equation.outvars, map(_as_value, outs, equation.outvars), strict=True))
+
+    def _operation(
+        self, equation: JaxprEqn, inputs: list[Any], v: Value | None, contract: bool = False
+    ) -> Sequence[Value]:
+        args = list(map(_as_value, inputs, equation.invars))
+        name, out = equation.primitive.name, aval_of(equation.outvars[0])
+        if equation.primitive is load:
+            return [self._load(equation.params["ref"], v, args)]
+        if equation.primitive is store:
+            self._store(equation.params["ref"], v, args[1], args[2:])
+            return args[:1]
+        if name == "broadcast_in_dim":
+            return [splat(self._build, args[0], self._lanes) if out.shape else args[0]]
+        if name in FUNCTIONS and out.dtype == np.float32:
+            rule = inlined(partial(self._operation, v=v, contract=name not in EXACT_PRODUCTS))
+            return interpret(_in_plain_operations(equation), args, rule)
+        return [self._elementwise(equation, args, contract)]
 
     def _elementwise(self, equation: JaxprEqn, args: list[Value], contract: bool) -> Value:
-        out = _aval(equation.outvars[0])
+        out = aval_of(equation.outvars[0])
         if out.shape:
             args = [a if lanes_of(a) else splat(self._build, a, self._lanes) for a in args]
-        dtypes = [_aval(a).dtype for a in equation.invars]
+        dtypes = [aval_of(a).dtype for a in equation.invars]
         return emit(self._build, equation.primitive.name, args, dtypes, out.dtype, equation.params, contract)
-
-    def _call(
-        self, jaxpr: Jaxpr, consts: Any, args: list[Value], outs: Any, names: Names, v: Value | None, contract: bool
-    ) -> None:
-        inner = dict(zip(jaxpr.constvars, map(_scalar_constant, consts), strict=True))
-        inner.update(zip(jaxpr.invars, args, strict=True))
-        self._equations(jaxpr.eqns, inner, v, contract)
-        for out, a in zip(outs, jaxpr.outvars, strict=True):
-            names[out] = self._read(a, inner)
 
     def _value(self, a: Any, names: Names, v: Value | None) -> Value:
         """A variable or literal; kept ones are read from the tile."""
@@ -152,7 +146,7 @@ class Tile:
         return self._get(a, v)
 
     def _read(self, a: Any, names: Names) -> Value:
-        return constant(a.val, _aval(a).dtype, None) if isinstance(a, Literal) else names[a]
+        return _as_value(a.val, a) if isinstance(a, Literal) else names[a]
 
     # Memory
 
@@ -197,16 +191,16 @@ class Tile:
         return self._kept[a]
 
     def _alloca(self, a: Any) -> Value:
-        room: Any = self._entry.alloca(ir.ArrayType(_in_memory(_aval(a).dtype), self._size))
+        room: Any = self._entry.alloca(ir.ArrayType(_in_memory(aval_of(a).dtype), self._size))
         room.align = 64
         room.type = ir.PointerType()
         return room
 
     def _get(self, a: Any, v: Value) -> Value:
-        element = _in_memory(_aval(a).dtype)
+        element = _in_memory(aval_of(a).dtype)
         address = self._build.gep(self._kept[a], [v], source_etype=element)
         found = self._build.load(address, align=_bytes(element), typ=ir.VectorType(element, self._lanes))
-        return self._from_memory(found, _aval(a).dtype)
+        return self._from_memory(found, aval_of(a).dtype)
 
     def _put(self, room: Value, v: Value, value: Value) -> None:
         dtype = np.bool_ if value.type.element == ir.IntType(1) else None
@@ -224,7 +218,9 @@ class Tile:
 def _in_plain_operations(equation: JaxprEqn) -> ClosedJaxpr:
     """An elementary function as a program."""
     function = partial(FUNCTIONS[equation.primitive.name], **equation.params)
-    return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(_aval(a).shape, _aval(a).dtype) for a in equation.invars))
+    return jax.make_jaxpr(function)(
+        *(jax.ShapeDtypeStruct(aval_of(a).shape, aval_of(a).dtype) for a in equation.invars)
+    )
 
 
 def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
@@ -240,18 +236,14 @@ def _parts(jaxpr: Jaxpr) -> Iterator[list[JaxprEqn]]:
     yield from ([part] if part else [])
 
 
-def _aval(a: Any) -> Any:
-    """Shape and dtype of a variable or literal."""
-    return a.aval
-
-
 def _is_scalar(equation: JaxprEqn) -> bool:
     """Whether it has to do with no neuron."""
-    return not any(_aval(a).shape for a in (*equation.invars, *equation.outvars))
+    return not any(aval_of(a).shape for a in (*equation.invars, *equation.outvars))
 
 
-def _scalar_constant(value: Any) -> ir.Constant:
-    return constant(np.asarray(value)[()], np.asarray(value).dtype, None)
+def _as_value(value: Any, a: Any) -> Value:
+    """The value of a variable or literal; a number of the program as a constant."""
+    return value if isinstance(value, ir.Value) else constant(np.asarray(value)[()], aval_of(a).dtype, None)
 
 
 def _in_memory(dtype: Any) -> ir.Type:

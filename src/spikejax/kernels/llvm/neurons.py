@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
 from llvmlite import ir
 
+from spikejax.internals import ClosedJaxpr, JaxprEqn, aval_of
 from spikejax.kernels.elementwise import REWRITES
 from spikejax.kernels.llvm.access import program_of
 from spikejax.kernels.llvm.call import call_kernel
@@ -55,14 +54,11 @@ def missing_operation(equations: Iterable[JaxprEqn]) -> str | None:
 
 
 def _why_missing(equation: JaxprEqn) -> str | None:
-    name, (*dtypes, out) = equation.primitive.name, map(_dtype, (*equation.invars, equation.outvars[0]))
+    name = equation.primitive.name
+    *dtypes, out = (aval_of(a).dtype for a in (*equation.invars, equation.outvars[0]))
     if name == "broadcast_in_dim" or name in REWRITES:
         return None
     return None if name in FUNCTIONS and out == jnp.float32 else missing_instruction(name, dtypes, out)
-
-
-def _dtype(variable: Any) -> np.dtype:
-    return variable.aval.dtype
 
 
 def neurons_code(

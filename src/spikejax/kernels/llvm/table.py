@@ -6,18 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from threading import Lock
 from weakref import ref
 
-import jax
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from spikejax.internals import FFI_VERSION, handler, register_handler
 from spikejax.kernels.llvm.compiler import compiled
-
-FFI_VERSION = 0, 3
-"""The version of XLA's foreign function interface that `handler.ll` is written for."""
 
 TARGET = "spikejax_kernel"
 """The name by which XLA knows the handler of all kernels."""
@@ -111,16 +107,13 @@ class KernelTable:
     """
 
     def __init__(self) -> None:
-        text = resources.files("spikejax.kernels.llvm").joinpath("handler.ll").read_text()
-        for name, number in zip(("major", "minor"), FFI_VERSION, strict=True):
-            text = text.replace(f"@{name} = external constant i32", f"@{name} = constant i32 {number}")
-        handler = compiled(text)
-        _register(handler)
-        function = handler.get_function_address
+        engine = compiled(handler(FFI_VERSION))
+        _register(engine)
+        function = engine.get_function_address
         reserve = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(function("open"))
         self._claim = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)(function("claim"))
         self._publish = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(function("publish"))
-        handler.detach()  # never freed: XLA may call it until the process ends
+        engine.detach()  # never freed: XLA may call it until the process ends
         self._records = (KernelRecord * CAPACITY).from_address(reserve(CAPACITY) or 0)
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._vacant: list[int] = []
@@ -194,21 +187,14 @@ def why_xla_refuses() -> str | None:
     return table if isinstance(table, str) else None
 
 
-def _register(handler: llvm.ExecutionEngine) -> None:
+def _register(engine: llvm.ExecutionEngine) -> None:
     """Makes the handler known to XLA, which says here whether it calls functions of its version."""
-    function, data = handler.get_function_address, handler.get_global_value_address
+    function, data = engine.get_function_address, engine.get_global_value_address
     try:
-        jax.devices("cpu")  # before, XLA would put off its answer, and then refuse to compute on the CPU at all
-        addresses = {"type_id": _capsule(data("state.type")), "type_info": _capsule(data("state"))}
-        jax.ffi.register_ffi_type(TARGET, addresses, platform="cpu")  # pyright: ignore[reportArgumentType]
-        stages = {stage: _capsule(function(stage)) for stage in ("instantiate", "execute")}
-        jax.ffi.register_ffi_target(TARGET, stages, platform="cpu")
+        state = {"type_id": data("state.type"), "type_info": data("state")}
+        register_handler(TARGET, state, {stage: function(stage) for stage in ("instantiate", "execute")})
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         version = ".".join(map(str, FFI_VERSION))
         raise XLARefusalError(
             f"XLA refuses functions of version {version} of its foreign function interface ({error})"
         ) from error
-
-
-def _capsule(address: int) -> object:
-    return jax.ffi.pycapsule(ctypes.c_void_p(address))
