@@ -5,16 +5,17 @@ and the highest column on which it depends, so that an operation that is not kno
 everything between the lowest and the highest column of its operands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from spikejax.kernels.elementwise import ELEMENTWISE, called
+from spikejax.internals import JaxprEqn, aval_of, bind_equation
+from spikejax.jaxpr import inlined, interpret
+from spikejax.kernels.elementwise import ELEMENTWISE
 from spikejax.typing import Array, Shape
 
 NONE = np.iinfo(np.int32).max
@@ -70,21 +71,8 @@ def columns_of(function: Callable[..., Array], args: Sequence[Any], columns: Seq
     """
     program = jax.make_jaxpr(function)(*args)
     with jax.ensure_compile_time_eval():
-        (out,) = _interpret(program.jaxpr, program.consts, columns)
+        (out,) = interpret(program, columns, inlined(_apply))
     return out if isinstance(out, Columns) else _nothing(program.out_avals[0].shape)
-
-
-def _interpret(jaxpr: Jaxpr, constants: Iterable[Any], args: Iterable[Any]) -> list[Any]:
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *args), strict=True))
-
-    def read(a: Any) -> Any:
-        return a.val if isinstance(a, Literal) else values[a]
-
-    for equation in jaxpr.eqns:
-        inner, inputs = called(equation), [read(a) for a in equation.invars]
-        outs = _apply(equation, inputs) if inner is None else _interpret(*inner, inputs)
-        values.update(zip(equation.outvars, outs, strict=True))
-    return [read(a) for a in jaxpr.outvars]
 
 
 def _apply(equation: JaxprEqn, inputs: list[Any]) -> Sequence[Columns | None]:
@@ -92,16 +80,15 @@ def _apply(equation: JaxprEqn, inputs: list[Any]) -> Sequence[Columns | None]:
     if not any(isinstance(a, Columns) for a in inputs):
         return [None] * len(equation.outvars)
     name, params = equation.primitive.name, equation.params
-    needed, shapes = _shapes(equation.invars), _shapes(equation.outvars)
+    needed, shapes = ([aval_of(a).shape for a in atoms] for atoms in (equation.invars, equation.outvars))
     operands = [a if isinstance(a, Columns) else _nothing(shape) for a, shape in zip(inputs, needed, strict=True)]
     if name in ELEMENTWISE:
         lows = [jnp.broadcast_to(a.low, shapes[0]) for a in operands]
         highs = [jnp.broadcast_to(a.high, shapes[0]) for a in operands]
         return [Columns(jnp.stack(lows).min(0), jnp.stack(highs).max(0))]
     if name in RESHAPING:
-        bind = equation.primitive.bind
         sides = ([jnp.asarray(side, jnp.int32) for side in sides] for sides in zip(*operands, strict=True))
-        return [Columns(*(bind(*side, **params) for side in sides))]
+        return [Columns(*(bind_equation(equation, side)[0] for side in sides))]
     if name in REDUCING:
         low, high = operands[0]
         return [Columns(jnp.min(low, params["axes"]), jnp.max(high, params["axes"]))]
@@ -118,7 +105,3 @@ def _apply(equation: JaxprEqn, inputs: list[Any]) -> Sequence[Columns | None]:
 
 def _nothing(shape: Shape) -> Columns:
     return Columns(np.full(shape, NONE, np.int32), np.full(shape, -1, np.int32))
-
-
-def _shapes(atoms: Iterable[Any]) -> list[Shape]:
-    return [atom.aval.shape for atom in atoms]
