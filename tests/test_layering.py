@@ -11,6 +11,7 @@ FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.p
 ORDER = (
     "typing",
     "internals",
+    "checks",
     "jaxpr",
     "pytree",
     "surrogate",
@@ -175,7 +176,7 @@ def test_check_sees_fault(check, path, source, fault):
         ),
         (
             "cells/leaky.py",
-            "import jax\nfrom spikejax.typing import Cell\nfrom .base import IF\nfrom ..pytree import check",
+            "import jax\nfrom spikejax.typing import Cell\nfrom .base import IF\nfrom ..checks import check_number",
         ),
         ("nn/sequential.py", "from flax import nnx\nfrom spikejax.scan import run"),
         (

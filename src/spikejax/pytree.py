@@ -2,13 +2,14 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from typing import Any, Self, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+from spikejax.checks import check_number
 
 ARRAYS = (jax.Array, np.ndarray)
 
@@ -90,35 +91,10 @@ class Struct:
 
 
 def make_parameter(struct: Struct, name: str, remedy: str | None = None) -> None:
-    """Makes an array of a field that is always learnt; raises as `check` does unless it is finite."""
+    """Makes an array of a field that is always learnt; raises as `check_number` does unless it is finite."""
     value = getattr(struct, name)
-    check(name, value, np.isfinite, "finite", remedy)
+    check_number(name, value, remedy=remedy)
     object.__setattr__(struct, name, jnp.asarray(value, jnp.result_type(float, value)))
-
-
-def check(name: str, value: Any, holds: Callable[[np.ndarray], Any], limit: str, remedy: str | None = None) -> None:
-    """Raises `ValueError` unless `holds` is true of every element of `value`; tracers pass unchecked.
-
-    Raises `TypeError` where `value` is neither a number nor an array.
-    """
-    if isinstance(value, Tracer):
-        return
-    if isinstance(value, (str, tuple, list)):
-        raise TypeError(
-            f"`{name}` must be a number or an array, got {type(value).__name__} {value!r}: use jnp.array(...) to make "
-            f"it a parameter"
-        )
-    array = np.asarray(value, np.float64)
-    try:
-        good = np.all(holds(array))
-    except ValueError as error:  # compared with another parameter
-        raise ValueError(
-            f"`{name}` of shape {array.shape} must be {limit}, but their shapes differ: {error}"
-        ) from error
-    if not good:
-        advice = f": {remedy}" if remedy else ""
-        got = repr(value) if array.ndim == 0 else f"values from {array.min()} to {array.max()}"
-        raise ValueError(f"`{name}` must be {limit}, got {got}{advice}")
 
 
 def _items(struct: Struct) -> list[tuple[str, Any]]:

@@ -79,8 +79,8 @@ def test_a_psn_of_one_step_steps():
         (lambda: sx.PSN(T=4, weight=jnp.ones((4, 3))), r"`weight` must have shape \[T, T\] = \(4, 4\), got \(4, 3\)"),
         (lambda: sx.PSN(T=4, key=KEY, v_threshold=jnp.ones(3)), r"`v_threshold` must have T = 4 as its first axis"),
         (lambda: sx.PSN(T=4, key=KEY, v_threshold=float("nan")), r"`v_threshold` must be finite, got nan"),
-        (lambda: sx.MaskedPSN(T=4, k=5, key=KEY), r"`k` must be an integer from 1 to T = 4, got 5"),
-        (lambda: sx.MaskedPSN(T=4, k=0, key=KEY), r"`k` must be an integer from 1 to T = 4, got 0"),
+        (lambda: sx.MaskedPSN(T=4, k=5, key=KEY), r"`k` must be an integer from 1 to 4, got 5"),
+        (lambda: sx.MaskedPSN(T=4, k=0, key=KEY), r"`k` must be an integer from 1 to 4, got 0"),
         (
             lambda: sx.MaskedPSN(T=4, k=2, key=KEY, masking=1.5),
             r"`masking` must be one number within \[0, 1\], got 1.5",

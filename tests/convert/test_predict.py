@@ -70,13 +70,13 @@ def test_a_network_that_draws_is_calibrated_on_what_it_draws():
 
 
 def test_errors(net):
-    with pytest.raises(ValueError, match=r"`steps` and `chunk` must be >= 1, got 0 and 2"):
+    with pytest.raises(ValueError, match=r"`steps` must be an integer >= 1, got 0"):
         predict(net, X, 0)
     with pytest.raises(ValueError, match=r"`net` must put out \[N, classes\], two classes at least, got \(16, 1\)"):
         predict(sx.nn.Sequential(sx.nn.Flatten(), lambda x: x[:, :1], sx.IF()), X, 3)
     with pytest.raises(ValueError, match=r"as many samples, at least one, got 16 and 3"):
         accuracy_over_time(net, X, jnp.zeros(3), 4)
-    with pytest.raises(ValueError, match=r"`steps` and `rounds` must be >= 1, got 4 and 0"):
+    with pytest.raises(ValueError, match=r"`rounds` must be an integer >= 1, got 0"):
         calibrate_offset(net, X, 4, rounds=0)
 
 

@@ -84,8 +84,8 @@ def test_ideal_outputs():
         ((T, N, C), LABELS[:3], r"`labels` must be integers of shape \(4,\).* got int\d+ of shape \(3,\)"),
         ((T, N, C), np.eye(C)[LABELS], r"`labels` must be integers .* got float\d+ of shape \(4, 3\)"),
         ((T, N, C), LABELS.astype(float), r"`labels` must be integers"),
-        ((T, N, C), LABELS + 1, r"`labels` must be from 0 to 2, got values from 1.0 to 3.0"),
-        ((T, N, C), LABELS - 1, r"`labels` must be from 0 to 2, got values from -1.0 to 1.0"),
+        ((T, N, C), LABELS + 1, r"`labels` must be within \[0, 2\], got values from 1.0 to 3.0"),
+        ((T, N, C), LABELS - 1, r"`labels` must be within \[0, 2\], got values from -1.0 to 1.0"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(loss, outs, labels, message):
@@ -101,8 +101,8 @@ def test_labels_that_do_not_fit_are_refused(loss, outs, labels, message):
         ([6, 1, 3], r"`lengths` must be integers of shape \(4,\)"),
         ([3], r"`lengths` must be integers of shape \(4,\)"),
         ([6.0, 1.0, 3.0, 5.0], r"`lengths` must be integers .* got float"),
-        ([6, 0, 3, 5], r"`lengths` must be from 1 to the 6 time steps, got values from 0.0 to 6.0"),
-        ([7, 1, 3, 5], r"`lengths` must be from 1 to the 6 time steps"),
+        ([6, 0, 3, 5], r"`lengths` must be within \[1, 6\], got values from 0.0 to 6.0"),
+        ([7, 1, 3, 5], r"`lengths` must be within \[1, 6\]"),
     ],
 )
 def test_lengths_that_do_not_fit_are_refused(loss, lengths, message):

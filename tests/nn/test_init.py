@@ -95,7 +95,7 @@ def test_errors():
     for options, message in (
         ({"rate": 0.0}, r"`rate` must be > 0, got 0\.0"),
         ({"rate": 1.5}, r"`rate` 1\.5 is out of reach: however large its input, the cell puts out 0\.\d+"),
-        ({"steps": 0}, "`steps` must be >= 1, got 0"),
+        ({"steps": 0}, "`steps` must be an integer >= 1, got 0"),
         ({"input_rms": -1.0}, r"`input_rms` must be > 0, got -1\.0"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -79,7 +79,7 @@ def test_voting_is_the_mean_of_groups():
     np.testing.assert_array_equal(Voting(1)(x), x)
     with pytest.raises(ValueError, match=r"the last axis of \(2, 12\) must be a multiple of `voters` = 5"):
         Voting(5)(x)
-    with pytest.raises(ValueError, match=r"`voters` must be >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"`voters` must be an integer >= 1, got 0"):
         Voting(0)
 
 

@@ -149,7 +149,7 @@ def test_dropout_between_layers():
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"layers": 0}, ValueError, "`layers` must be >= 1, got 0"),
+        ({"layers": 0}, ValueError, "`layers` must be an integer >= 1, got 0"),
         ({"layers": 2, "dropout": 1.0}, ValueError, r"`dropout` must be within \[0, 1\), got 1.0"),
         ({"surrogate": sx.surrogate.Erf(spiking=False)}, ValueError, "must both spike or both not"),
         ({"surrogate": jnp.tanh}, TypeError, "`surrogate` must be an object such as"),

@@ -122,12 +122,12 @@ def test_gradients_move_a_delay_to_where_it_belongs_and_back_inside():
     [
         (lambda: LearnedDelay(4, 0, rngs=nnx.Rngs(0)), "`max_delay` must be an integer >= 1, got 0"),
         (lambda: LearnedDelay(4, 3), "`rngs` must be given to draw the delays"),
-        (lambda: LearnedDelay(4, 3, delay=5), "`delay` must be from 0 to `max_delay` = 3"),
+        (lambda: LearnedDelay(4, 3, delay=5), "`delay` must be within \\[0, 3\\], got .*: `max_delay` is 3"),
         (lambda: LearnedDelay(4, 3, delay=1, sigma=0.0), "`sigma` must be > 0"),
         (lambda: LearnedDelay(4, 3, delay=1).init_state((2, 5)), r"the last axis of the input \(2, 5\) must have 4"),
         (lambda: set_sigma(Sequential(sx.IF()), 1.0), "`net` Sequential has no learnt delay"),
         (lambda: DropConnectLinear(2, 2, 1.0, rngs=nnx.Rngs(0)), r"`rate` must be within \[0, 1\), got 1.0"),
-        (lambda: DropConnectLinear(2, 2, samples=0, rngs=nnx.Rngs(0)), "`samples` must be >= 1, got 0"),
+        (lambda: DropConnectLinear(2, 2, samples=0, rngs=nnx.Rngs(0)), "`samples` must be an integer >= 1, got 0"),
         (lambda: DropConnectLinear(2, 2, rngs=nnx.Rngs(0)).init_state((1, 2)), "`key` must be given"),
     ],
 )

@@ -204,7 +204,7 @@ def test_errors(rules, error, message):
 def test_more_errors():
     with pytest.raises(ValueError, match=r"`rewards` must not be given, because no rule takes them"):
         learn(network(), {"0": STDP()}, XS, rewards=1.0)
-    with pytest.raises(ValueError, match=r"`chunk` must be an integer >= 1, or None for all 7 steps, got 0"):
+    with pytest.raises(ValueError, match=r"`chunk` must be an integer >= 1, got 0: None takes all 7 steps"):
         learn(network(), {"0": STDP()}, XS, chunk=0)
     with pytest.raises(TypeError, match=r"`net` must be a network of layers such as sx.nn.Sequential, got LIF"):
         learn(sx.LIF(), {"0": STDP()}, XS)

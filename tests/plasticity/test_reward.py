@@ -92,7 +92,7 @@ def test_only_the_eligibility_trace_remembers():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"`tau_pre` must be > 0, got 0.0: in steps"):
+    with pytest.raises(ValueError, match=r"`tau_pre` must be > 0, got 0.0: it is a time constant, in steps"):
         MSTDP(tau_pre=0.0)
     with pytest.raises(ValueError, match=r"`tau_trace` must be > 0, got -1.0"):
         MSTDPET(tau_trace=-1.0)

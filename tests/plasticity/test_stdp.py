@@ -198,7 +198,7 @@ def test_one_step_by_the_definition():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"`tau_pre` must be >= 1, got 0.5: in steps"):
+    with pytest.raises(ValueError, match=r"`tau_pre` must be >= 1, got 0.5: it is a time constant, in steps"):
         STDP(tau_pre=0.5)
     with pytest.raises(ValueError, match=r"`tau_y` must be >= 1"):
         TripletSTDP(tau_y=0.0)

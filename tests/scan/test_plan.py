@@ -96,9 +96,9 @@ def test_a_batch_norm_in_training_is_named():
 @pytest.mark.parametrize(
     ("steps", "how", "message"),
     [
-        (0, {}, r"`steps` must be an integer > 0, got 0"),
-        (2.5, {}, r"`steps` must be an integer > 0, got 2.5"),
-        (5, {"chunk": 0}, r"`chunk` must be an integer from 1 to the 5 time steps, or None, got 0"),
+        (0, {}, r"`steps` must be an integer >= 1, got 0"),
+        (2.5, {}, r"`steps` must be an integer >= 1, got 2.5"),
+        (5, {"chunk": 0}, r"`chunk` must be an integer >= 1, got 0: .*, up to all 5, or None"),
         (5, {"method": "fast"}, r"`method` must be one of"),
         (5, {"static": 5}, r"`static` must be the shape \(N, \*\) of a static input, got 5"),
     ],

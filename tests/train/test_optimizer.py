@@ -50,13 +50,13 @@ def test_schedule_of_one_step(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("linear", LR, T), "`schedule` must be one of constant, cosine, step, exponential, got 'linear'"),
-        (("constant", 0.0, T), "`learning_rate` must be > 0 and finite, got 0.0"),
-        (("constant", -1.0, T), "`learning_rate` must be > 0 and finite, got -1.0"),
-        (("constant", math.nan, T), "`learning_rate` must be > 0 and finite, got nan"),
-        (("constant", math.inf, T), "`learning_rate` must be > 0 and finite, got inf"),
-        (("constant", LR, T, T), "`warmup` must be from 0 to below the 12 training steps, got 12"),
-        (("constant", LR, T, -1), "`warmup` must be from 0 to below the 12 training steps, got -1"),
+        (("linear", LR, T), "`schedule` must be one of 'constant', 'cosine', 'step', 'exponential', got 'linear'"),
+        (("constant", 0.0, T), "`learning_rate` must be > 0, got 0.0"),
+        (("constant", -1.0, T), "`learning_rate` must be > 0, got -1.0"),
+        (("constant", math.nan, T), "`learning_rate` must be finite, got nan"),
+        (("constant", math.inf, T), "`learning_rate` must be finite, got inf"),
+        (("constant", LR, T, T), "`warmup` must be an integer from 0 to 11, got 12"),
+        (("constant", LR, T, -1), "`warmup` must be an integer from 0 to 11, got -1"),
     ],
 )
 def test_schedule_errors(arguments, message):
@@ -78,5 +78,5 @@ def test_optimizer(name, rate):
 
 
 def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="`optimizer` must be one of adam, adamw, sgd, rmsprop, got 'lion'"):
+    with pytest.raises(ValueError, match="`optimizer` must be one of 'adam', 'adamw', 'sgd', 'rmsprop', got 'lion'"):
         make_optimizer("lion", LR)

@@ -149,7 +149,7 @@ def test_bfloat16_products_with_float32_membranes_and_parameters():
 
 @pytest.mark.parametrize("option", ["steps", "batch_size"])
 def test_sizes_below_one(option):
-    with pytest.raises(ValueError, match=f"`{option}` must be >= 1, got 0"):
+    with pytest.raises(ValueError, match=f"`{option}` must be an integer >= 1, got 0"):
         new_trainer("direct", **{option: 0})
 
 
@@ -161,7 +161,7 @@ def test_batch_larger_than_the_samples():
 
 def test_chunk_and_remat_reach_the_driver():
     one = new_trainer("direct", chunk=0)
-    with pytest.raises(ValueError, match="`chunk` must be an integer from 1"):
+    with pytest.raises(ValueError, match="`chunk` must be an integer >= 1"):
         one.train(one.init(), X, Y, 1)
     assert new_trainer("direct", remat=True, chunk=2).how == {"steps": 4, "chunk": 2, "remat": True}
 

@@ -58,7 +58,7 @@ def test_near_bars_hide_those_behind_them(bars, azimuth):
     [
         (np.ones(3), {}, r"`values` must have the axes \[time steps, neurons\], got the shape \(3,\)"),
         (np.ones((33, 32)), {}, r"`values` must be at most 1024, got the shape \(33, 32\): .*`plot_heatmap`"),
-        (VALUES, {"elevation": 91.0}, r"`elevation` must be from 0 to 90 degrees, got 91\.0"),
+        (VALUES, {"elevation": 91.0}, r"`elevation` must be within \[0, 90\], got 91\.0"),
     ],
 )
 def test_what_cannot_be_drawn(values, options, match):

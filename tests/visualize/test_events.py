@@ -98,8 +98,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     [
         ({"frames": COUNTS[0]}, r"`frames` must have the axes \[time steps, H, W, polarities\], got .* \(5, 7, 2\)"),
         ({"frames": COUNTS[..., :1]}, r"`frames` must have 2 polarities on the last axis, got 1 in the shape"),
-        ({"frames": -COUNTS}, r"`frames` of shape \(6, 5, 7, 2\) must be numbers of events, >= 0, got -\d"),
-        ({"full": 0}, r"`full` must be above 0 and finite, got 0"),
+        ({"frames": -COUNTS}, r"`frames` must be >= 0, got values from -.*: they are numbers of events"),
+        ({"full": 0}, r"`full` must be > 0, got 0"),
     ],
 )
 def test_frames_that_cannot_be_drawn(tmp_path, changes, match):
@@ -115,8 +115,8 @@ def test_frames_that_cannot_be_drawn(tmp_path, changes, match):
     ("name", "options", "match"),
     [
         ("events.png", {}, r"`path` must end in \.gif, got '.*events\.png'"),
-        ("events.gif", {"fps": 60}, r"`fps` must be above 0 and at most 50, got 60"),
-        ("events.gif", {"size": 0}, r"`size` must be >= 1, got 0"),
+        ("events.gif", {"fps": 60}, r"`fps` must be within \(0, 50\], got 60"),
+        ("events.gif", {"size": 0}, r"`size` must be an integer >= 1, got 0"),
     ],
 )
 def test_what_no_gif_can_be(tmp_path, name, options, match):
@@ -125,5 +125,5 @@ def test_what_no_gif_can_be(tmp_path, name, options, match):
 
 
 def test_columns_below_one():
-    with pytest.raises(ValueError, match=r"`columns` must be >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"`columns` must be an integer >= 1, got 0"):
         plot_events(COUNTS, columns=0)

@@ -105,7 +105,7 @@ def test_all_zeros_have_a_scale(render):
             r"`maps` .* at most 32 channels, got 33: give maps\[\.\.\.",
         ),
         (lambda: plot_feature_maps(np.ones((2, 3, 3, 4)), columns=2), r"`columns` is for maps \[H, W, C\], got 2"),
-        (lambda: plot_feature_maps(np.ones((3, 3, 4)), columns=0), r"`columns` must be >= 1, got 0"),
+        (lambda: plot_feature_maps(np.ones((3, 3, 4)), columns=0), r"`columns` must be an integer >= 1, got 0"),
         (lambda: plot_weights(np.ones(3)), r"`kernel` must have the axes \[inputs, outputs\], got the shape \(3,\)"),
         (
             lambda: plot_weights(np.ones((3, 3, 2, 33))),
@@ -114,7 +114,7 @@ def test_all_zeros_have_a_scale(render):
         (lambda: plot_weights(np.ones((3, 3, 2, 2)), columns=2), r"`columns` is for convolutions with one input"),
         (lambda: plot_weights(np.ones((3, 3)), columns=2), r"`columns` is for convolutions with one input"),
         (lambda: plot_receptive_fields(np.ones((4, 9))), r"`weights` must have the axes \[neurons, rows, columns\]"),
-        (lambda: plot_receptive_fields(np.ones((4, 3, 3)), columns=0), r"`columns` must be >= 1, got 0"),
+        (lambda: plot_receptive_fields(np.ones((4, 3, 3)), columns=0), r"`columns` must be an integer >= 1, got 0"),
     ],
 )
 def test_what_cannot_be_drawn(call, match):

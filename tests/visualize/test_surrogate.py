@@ -31,9 +31,14 @@ def test_the_last_panel_of_each_column_has_numbers():
     assert [panel.xaxis.get_tick_params()["labelbottom"] for panel in panels[:3]] == [False, True, True]
 
 
-@pytest.mark.parametrize("arguments", [([],), ([Sigmoid()], 0.0), ([Sigmoid()], 1.0, 0)])
-def test_nothing_to_draw(arguments):
-    surrogates, *rest = arguments
-    options = dict(zip(("reach", "columns"), rest, strict=False))
-    with pytest.raises(ValueError, match="`surrogates` must not be empty, `reach` > 0 and `columns` >= 1"):
+@pytest.mark.parametrize(
+    ("surrogates", "options", "match"),
+    [
+        ([], {}, "`surrogates` must hold at least one"),
+        ([Sigmoid()], {"reach": 0.0}, "`reach` must be > 0, got 0.0"),
+        ([Sigmoid()], {"columns": 0}, "`columns` must be an integer >= 1, got 0"),
+    ],
+)
+def test_nothing_to_draw(surrogates, options, match):
+    with pytest.raises(ValueError, match=match):
         plot_surrogates(surrogates, **options)

@@ -4,13 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_broadcast
-from spikejax.cells.leaky import check_tau
-from spikejax.cells.nonlinear import RestingNeuron, check_positive, first_membrane, upstroke
-from spikejax.pytree import check
+from spikejax.cells.nonlinear import RestingNeuron, first_membrane, upstroke
+from spikejax.checks import check_number, check_tau
 from spikejax.typing import Array, Shape, State
 
 
@@ -55,10 +53,10 @@ class AdaptiveNeuron(RestingNeuron):
     def validate(self) -> None:
         """Raises ValueError unless the time constants are > 1 and all else is finite."""
         super().validate()
-        check_tau("tau", self.tau)
-        check_tau("tau_w", self.tau_w)
+        check_tau("tau", self.tau, gt=1)
+        check_tau("tau_w", self.tau_w, gt=1)
         for name in ("a", "b", "w_rest"):
-            check(name, getattr(self, name), np.isfinite, "finite")
+            check_number(name, getattr(self, name))
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset; `w` at `w_rest`."""
@@ -120,8 +118,8 @@ class Izhikevich(AdaptiveNeuron):
     def validate(self) -> None:
         """Raises ValueError unless `a0` > 0 and the other parameters are in range."""
         super().validate()
-        check("v_c", self.v_c, np.isfinite, "finite")
-        check_positive("a0", self.a0)
+        check_number("v_c", self.v_c)
+        check_number("a0", self.a0, gt=0)
 
     def drift(self, v: Array) -> Array:
         """The parabola through `v_rest` and `v_c`."""
@@ -169,8 +167,8 @@ class AdEx(AdaptiveNeuron):
     def validate(self) -> None:
         """Raises ValueError unless `delta_T` > 0 and the other parameters are in range."""
         super().validate()
-        check_positive("delta_T", self.delta_T)
-        check("theta_rh", self.theta_rh, np.isfinite, "finite")
+        check_number("delta_T", self.delta_T, gt=0)
+        check_number("theta_rh", self.theta_rh)
 
     def drift(self, v: Array) -> Array:
         """The leak and the upstroke."""

@@ -9,7 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
-from spikejax.pytree import Struct, check
+from spikejax.checks import check_elements, check_number, check_type
+from spikejax.pytree import Struct
 from spikejax.surrogate import Sigmoid, SurrogateFunction
 from spikejax.typing import Array, Shape, State, Surrogate
 
@@ -146,13 +147,13 @@ class Neuron(ChargeFireReset):
     def validate(self) -> None:
         """Raises ValueError unless the thresholds are finite and in order, TypeError for a wrong surrogate."""
         check_surrogate(self.surrogate)
-        check("v_threshold", self.v_threshold, np.isfinite, "finite")
+        check_number("v_threshold", self.v_threshold)
         if self.v_reset is not None:
-            check("v_reset", self.v_reset, np.isfinite, "finite", "use v_reset=None for the soft reset")
+            check_number("v_reset", self.v_reset, remedy="use v_reset=None for the soft reset")
             if not isinstance(self.v_threshold, Tracer):
                 v_threshold = np.asarray(self.v_threshold)
                 limit = f"< v_threshold = {self.v_threshold!r}"
-                check("v_reset", self.v_reset, lambda v: v < v_threshold, limit, "the neuron would never rest")
+                check_elements("v_reset", self.v_reset, lambda v: v < v_threshold, limit, "the neuron would never rest")
 
     @property
     def v_rest(self) -> float | Array:
@@ -183,8 +184,5 @@ def _in_dtype_of(old: Array, new: Array) -> Array:
 
 def check_surrogate(surrogate: object) -> None:
     """Raises TypeError unless `surrogate` is an object with the methods of one."""
-    if isinstance(surrogate, type) or not isinstance(surrogate, Surrogate):
-        raise TypeError(
-            f"`surrogate` must be an object such as sx.surrogate.Sigmoid(), with `derivative` and `primitive`, "
-            f"got {surrogate!r}"
-        )
+    description = "an object such as sx.surrogate.Sigmoid(), with `derivative` and `primitive`"
+    check_type("surrogate", surrogate, Surrogate, description)

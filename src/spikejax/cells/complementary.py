@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import Neuron
-from spikejax.cells.leaky import check_tau
+from spikejax.checks import check_tau
 from spikejax.typing import Array, Shape, State
 
 
@@ -54,7 +54,7 @@ class CLIF(Neuron):
         """Raises ValueError unless `tau` > 1 and the reset is soft."""
         super().validate()
         check_soft(self)
-        check_tau("tau", self.tau)
+        check_tau("tau", self.tau, gt=1)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: both potentials 0."""

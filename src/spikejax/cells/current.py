@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_broadcast
 from spikejax.cells.nonlinear import RestingNeuron, first_membrane
-from spikejax.pytree import check
+from spikejax.checks import check_number, check_tau
 from spikejax.typing import Array, Shape, State
 
 
@@ -69,9 +68,9 @@ class CubaLIF(RestingNeuron):
         """Raises ValueError unless the time constants are >= 1 and the gains finite."""
         super().validate()
         for name in ("tau_syn", "tau"):
-            check(name, getattr(self, name), lambda t: t >= 1, ">= 1", "it is in time steps")
+            check_tau(name, getattr(self, name), ge=1)
         for name in ("w_in", "r"):
-            check(name, getattr(self, name), np.isfinite, "finite")
+            check_number(name, getattr(self, name))
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset; no current."""

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 
 from spikejax.cells.base import Neuron
 from spikejax.cells.complementary import check_soft
-from spikejax.cells.leaky import check_tau
-from spikejax.pytree import check
+from spikejax.checks import check_integer, check_number, check_tau
 from spikejax.surrogate import MultiLevelSpikeCount
 from spikejax.typing import Array, State, Surrogate
 
@@ -42,8 +41,8 @@ class ILIF(Neuron):
         """Raises ValueError unless `tau` > 1, `v_threshold` > 0 and the reset is soft."""
         super().validate()
         check_soft(self)
-        check_tau("tau", self.tau)
-        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0", "it is the potential of one spike")
+        check_tau("tau", self.tau, gt=1)
+        check_number("v_threshold", self.v_threshold, gt=0, remedy="it is the potential of one spike")
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks and adds the input."""
@@ -75,12 +74,11 @@ def unroll_counts(counts: Array, max_count: int) -> Array:
 
     Source: Luo et al., SpikeYOLO, 2024, eq. 7 and 8.
     """
-    if isinstance(max_count, bool) or not isinstance(max_count, int) or max_count < 1:
-        raise ValueError(f"`max_count` must be an integer >= 1, got {max_count!r}")
+    check_integer("max_count", max_count)
     counts = jnp.asarray(counts)
     if counts.ndim < 1:
         raise ValueError("`counts` must be [T, N, *], time first, got a scalar")
-    check("counts", counts, lambda c: (c >= 0) & (c <= max_count) & (c % 1 == 0), f"integers from 0 to {max_count}")
+    check_number("counts", counts, ge=0, le=max_count, whole=True, remedy=f"`max_count` is {max_count}")
     slots = jnp.arange(max_count, dtype=counts.dtype).reshape(max_count, *(1,) * (counts.ndim - 1))
     spikes = (counts[:, None] > slots).astype(counts.dtype)
     return spikes.reshape(counts.shape[0] * max_count, *counts.shape[1:])

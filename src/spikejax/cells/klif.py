@@ -5,7 +5,8 @@ from dataclasses import field
 import jax
 
 from spikejax.cells.leaky import LIF, leak
-from spikejax.pytree import check, make_parameter
+from spikejax.checks import check_number
+from spikejax.pytree import make_parameter
 from spikejax.typing import Array, State
 
 
@@ -48,7 +49,7 @@ class KLIF(LIF):
     def validate(self) -> None:
         """Raises ValueError unless `k` > 0 and the other parameters are in range."""
         super().validate()
-        check("k", self.k, lambda k: k > 0, "> 0", "the threshold would not be reached from below")
+        check_number("k", self.k, gt=0, remedy="the threshold would not be reached from below")
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks, adds the input, scales and rectifies."""

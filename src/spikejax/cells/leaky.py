@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.cells.base import ChargeFireReset, Membrane, Neuron
-from spikejax.pytree import check, make_parameter
+from spikejax.checks import check_tau
+from spikejax.pytree import make_parameter
 from spikejax.typing import Array, State
 
 
@@ -29,11 +30,6 @@ def leak(v: Array, x: Array, rate: float | Array, v_rest: float | Array, decay_i
 def leak_coefficients(x: Array, rate: float | Array, decay_input: bool) -> tuple[float | Array, Array]:
     """`leak` towards 0 as `h = decay v + drive`: the pair of decay and drive."""
     return 1 - rate, x * rate if decay_input else x
-
-
-def check_tau(name: str, tau: float | Array) -> None:
-    """Raises ValueError unless the time constant is > 1 step."""
-    check(name, tau, lambda t: t > 1, "> 1", "it is in time steps, and one step must not overshoot the rest")
 
 
 class LIF(Neuron):
@@ -65,7 +61,7 @@ class LIF(Neuron):
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1 and the thresholds are in order."""
         super().validate()
-        check_tau("tau", self.tau)
+        check_tau("tau", self.tau, gt=1)
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks and adds the input."""
@@ -102,7 +98,7 @@ class ParametricLIF(Neuron):
 
     def __post_init__(self, init_tau: float | Array) -> None:
         if self.w is None:
-            check_tau("init_tau", init_tau)
+            check_tau("init_tau", init_tau, gt=1)
             object.__setattr__(self, "w", -jnp.log(jnp.asarray(init_tau, jnp.result_type(float)) - 1))
         make_parameter(self, "w")
         super().__post_init__()
@@ -140,7 +136,7 @@ class LeakyIntegrator(ChargeFireReset):
 
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1."""
-        check_tau("tau", self.tau)
+        check_tau("tau", self.tau, gt=1)
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks and adds the input."""

@@ -1,11 +1,10 @@
 """LIF without a reset: a linear recurrence, and a threshold that looks at it."""
 
 import jax.numpy as jnp
-import numpy as np
 
 from spikejax.cells.base import ChargeFireReset, Membrane, check_surrogate
-from spikejax.cells.leaky import check_tau, leak, leak_coefficients
-from spikejax.pytree import check
+from spikejax.cells.leaky import leak, leak_coefficients
+from spikejax.checks import check_number, check_tau
 from spikejax.surrogate import Sigmoid
 from spikejax.typing import Array, State, Surrogate
 
@@ -42,8 +41,8 @@ class LinearLIF(ChargeFireReset):
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1 and the threshold is finite, TypeError for a wrong surrogate."""
         check_surrogate(self.surrogate)
-        check("v_threshold", self.v_threshold, np.isfinite, "finite")
-        check_tau("tau", self.tau)
+        check_number("v_threshold", self.v_threshold)
+        check_tau("tau", self.tau, gt=1)
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks and adds the input."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.cells.leaky import LIF
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Shape, State
 
 
@@ -54,7 +54,7 @@ class NoisyLIF(LIF):
     def validate(self) -> None:
         """Raises ValueError unless `noise_scale` >= 0 and the other parameters are in range."""
         super().validate()
-        check("noise_scale", self.noise_scale, lambda a: a >= 0, ">= 0", "it is a standard deviation")
+        check_number("noise_scale", self.noise_scale, ge=0, remedy="it is a standard deviation")
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The membrane at rest, and the key to draw the noise from.

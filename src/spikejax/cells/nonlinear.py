@@ -1,12 +1,10 @@
 """Neurons whose membrane is not linear below the threshold: quadratic and exponential integrate and fire."""
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import Membrane, Neuron, check_broadcast
-from spikejax.cells.leaky import check_tau
-from spikejax.pytree import check
+from spikejax.checks import check_number, check_tau
 from spikejax.typing import Array, Shape, State
 
 
@@ -27,7 +25,7 @@ class RestingNeuron(Neuron):
     def validate(self) -> None:
         """Raises ValueError unless `v_rest` is finite and the thresholds are in order."""
         super().validate()
-        check("v_rest", self.v_rest, np.isfinite, "finite")
+        check_number("v_rest", self.v_rest)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset."""
@@ -39,11 +37,6 @@ def first_membrane(cell: Neuron, shape: Shape, dtype: DTypeLike) -> Array:
     """`v_reset` for every neuron, or 0 with the soft reset."""
     v = 0.0 if cell.v_reset is None else cell.v_reset
     return jnp.broadcast_to(jnp.asarray(v, dtype), shape)
-
-
-def check_positive(name: str, value: float | Array) -> None:
-    """Raises ValueError unless `value` is > 0 and finite."""
-    check(name, value, lambda a: (a > 0) & np.isfinite(a), "> 0 and finite")
 
 
 class QIF(RestingNeuron):
@@ -76,9 +69,9 @@ class QIF(RestingNeuron):
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1, `a0` > 0 and the potentials are finite."""
         super().validate()
-        check_tau("tau", self.tau)
-        check("v_c", self.v_c, np.isfinite, "finite")
-        check_positive("a0", self.a0)
+        check_tau("tau", self.tau, gt=1)
+        check_number("v_c", self.v_c)
+        check_number("a0", self.a0, gt=0)
 
     def charge(self, state: State, x: Array) -> State:
         """Adds the input and the parabola."""
@@ -117,9 +110,9 @@ class EIF(RestingNeuron):
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1, `delta_T` > 0 and the potentials are finite."""
         super().validate()
-        check_tau("tau", self.tau)
-        check_positive("delta_T", self.delta_T)
-        check("theta_rh", self.theta_rh, np.isfinite, "finite")
+        check_tau("tau", self.tau, gt=1)
+        check_number("delta_T", self.delta_T, gt=0)
+        check_number("theta_rh", self.theta_rh)
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks, adds the input and the upstroke."""

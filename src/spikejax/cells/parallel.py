@@ -10,7 +10,8 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_broadcast, check_surrogate
-from spikejax.pytree import Struct, check, make_parameter
+from spikejax.checks import check_elements, check_integer, check_number
+from spikejax.pytree import Struct, make_parameter
 from spikejax.surrogate import ATan
 from spikejax.typing import Array, Sequence, Shape, Static, Surrogate
 
@@ -38,7 +39,7 @@ class Parallel(Struct, kw_only=True):
     def validate(self) -> None:
         """Raises ValueError unless the threshold is finite, TypeError for a wrong surrogate."""
         check_surrogate(self.surrogate)
-        check("v_threshold", self.v_threshold, np.isfinite, "finite")
+        check_number("v_threshold", self.v_threshold)
 
     def spikes(self, h: Array, v_threshold: float | Array, x: Array) -> Array:
         """Spikes of `h`, in the dtype of the input `x` where it is floating point."""
@@ -75,7 +76,7 @@ class PSN(Parallel):
     T: int
 
     def __post_init__(self, key: Array | None) -> None:
-        check_count("T", self.T)
+        check_integer("T", self.T)
         weight = None if self.weight is not None else uniform(type(self).__name__, key, self.T, (self.T, self.T))
         self.fill(weight, jnp.ones((self.T,)))
         super().__post_init__()
@@ -195,8 +196,10 @@ class MaskedPSN(PSN):
     def validate(self) -> None:
         """Raises ValueError unless `k` and `masking` are in range."""
         super().validate()
-        check_count("k", self.k, self.T)
-        check("masking", self.masking, lambda m: (m >= 0) & (m <= 1) & (m.ndim == 0), "one number within [0, 1]")
+        check_integer("k", self.k, le=self.T, remedy=f"`T` is {self.T}")
+        check_elements(
+            "masking", self.masking, lambda m: (m >= 0) & (m <= 1) & (m.ndim == 0), "one number within [0, 1]"
+        )
 
     def mixing(self) -> Array:
         """The masked matrix `[T, T]` from inputs to membranes."""
@@ -212,13 +215,6 @@ def uniform(name: str, key: Array | None, fan_in: int, shape: Shape) -> Array:
         raise ValueError(f"{name} needs `weight`, or a `key` to draw it from, such as key=jax.random.key(0)")
     bound = 1 / math.sqrt(fan_in)
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-
-
-def check_count(name: str, value: object, most: int | None = None) -> None:
-    """Raises ValueError unless `value` is an integer from 1 to `most`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most is not None and value > most):
-        limit = ">= 1" if most is None else f"from 1 to T = {most}"
-        raise ValueError(f"`{name}` must be an integer {limit}, got {value!r}")
 
 
 def _over_time(value: float | Array, ndim: int) -> float | Array:

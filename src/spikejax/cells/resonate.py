@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import Neuron
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Shape, State
 
 
@@ -58,9 +57,9 @@ class ResonateAndFire(Neuron):
     def validate(self) -> None:
         """Raises ValueError unless `dt` > 0 and the rates are finite."""
         super().validate()
-        check("b", self.b, np.isfinite, "finite")
-        check("omega", self.omega, np.isfinite, "finite")
-        check("dt", self.dt, lambda a: (a > 0) & np.isfinite(a), "> 0 and finite")
+        check_number("b", self.b)
+        check_number("omega", self.omega)
+        check_number("dt", self.dt, gt=0)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at `v_reset`, or 0 with the soft reset; no current."""

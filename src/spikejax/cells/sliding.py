@@ -7,7 +7,8 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_broadcast
-from spikejax.cells.parallel import Parallel, check_count, uniform
+from spikejax.cells.parallel import Parallel, uniform
+from spikejax.checks import check_integer
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -48,7 +49,7 @@ class SlidingPSN(Parallel):
     k: int
 
     def __post_init__(self, key: Array | None) -> None:
-        check_count("k", self.k)
+        check_integer("k", self.k)
         drawn = None if key is None else uniform("SlidingPSN", key, self.k, (self.k,))
         self.fill(2.0 ** jnp.arange(1 - self.k, 1) if drawn is None else drawn, jnp.ones(()))
         super().__post_init__()

@@ -7,8 +7,8 @@ import numpy as np
 from jax.core import Tracer
 
 from spikejax.cells.base import Neuron
-from spikejax.cells.leaky import check_tau, leak
-from spikejax.pytree import check
+from spikejax.cells.leaky import leak
+from spikejax.checks import check_elements, check_number, check_tau
 from spikejax.typing import Array, State
 
 
@@ -29,11 +29,11 @@ class TernaryNeuron(Neuron):
 
     def validate(self) -> None:
         """Raises ValueError unless the thresholds stand on either side of 0 and of `v_reset`."""
-        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0", "the neuron fires -1 at -v_threshold")
+        check_number("v_threshold", self.v_threshold, gt=0, remedy="the neuron fires -1 at -v_threshold")
         super().validate()
         if self.v_reset is not None and not isinstance(self.v_threshold, Tracer):
             lowest = -np.asarray(self.v_threshold)
-            check("v_reset", self.v_reset, lambda v: v > lowest, f"> -v_threshold, {self.v_threshold!r}")
+            check_elements("v_reset", self.v_reset, lambda v: v > lowest, f"> -v_threshold, {self.v_threshold!r}")
 
     @property
     def output_kind(self) -> Literal["counts", "analog"]:
@@ -111,7 +111,7 @@ class TernaryLIF(TernaryNeuron):
     def validate(self) -> None:
         """Raises ValueError unless `tau` > 1 and the thresholds are in order."""
         super().validate()
-        check_tau("tau", self.tau)
+        check_tau("tau", self.tau, gt=1)
 
     def charge(self, state: State, x: Array) -> State:
         """Leaks and adds the input."""

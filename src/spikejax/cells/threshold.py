@@ -4,11 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.cells.leaky import LIF, check_tau
-from spikejax.pytree import check
+from spikejax.cells.leaky import LIF
+from spikejax.checks import check_number, check_tau
 from spikejax.typing import Array, Shape, State
 
 
@@ -61,8 +60,8 @@ class ALIF(LIF):
     def validate(self) -> None:
         """Raises ValueError unless the time constants are > 1 and all else is finite."""
         super().validate()
-        check_tau("tau_a", self.tau_a)
-        check("beta", self.beta, np.isfinite, "finite")
+        check_tau("tau_a", self.tau_a, gt=1)
+        check_number("beta", self.beta)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The state before the first step: `v` at rest, the threshold not raised."""

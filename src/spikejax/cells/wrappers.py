@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import ChargeFireReset, check_broadcast
-from spikejax.pytree import check
+from spikejax.checks import check_elements, check_number
 from spikejax.surrogate import SurrogateFunction
 from spikejax.typing import Array, Shape, State, Surrogate
 
@@ -60,7 +60,7 @@ class Refractory(ChargeFireReset):
     def validate(self) -> None:
         """Raises ValueError unless `steps` counts, TypeError where `cell` cannot be wrapped."""
         _check_cell(self)
-        check("steps", self.steps, lambda n: (n >= 0) & (n == np.floor(n)) & np.isfinite(n), "an integer >= 0")
+        check_number("steps", self.steps, ge=0, whole=True)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RefractoryState:
         """The state before the first step: the neuron's own, and nothing to wait for."""
@@ -148,7 +148,7 @@ class Stochastic(ChargeFireReset):
                 p = jax.vmap(escape)(jnp.asarray(u, jnp.float32))
         except NotImplementedError as error:
             raise ValueError(f"{error}; or give `escape`, the probability of a spike") from error
-        check(
+        check_elements(
             name, p, lambda p: (p >= 0) & (p <= 1), "within [0, 1]", "it is the probability of a spike: give `escape`"
         )
 

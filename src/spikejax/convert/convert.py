@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from spikejax import nn
 from spikejax.cells import IF
+from spikejax.checks import check_option
 from spikejax.convert.expectation import Compensated, RunningMean
 from spikejax.convert.neurons import RateIF
 from spikejax.convert.ranges import Ranges, measure_nodes
@@ -18,7 +19,6 @@ from spikejax.convert.regions import join
 from spikejax.convert.scales import Mode
 from spikejax.convert.trace import Activation, Function, Node, Synapse, trace
 from spikejax.encoding import Poisson
-from spikejax.kernels import check_option
 from spikejax.typing import Array, Cell
 
 

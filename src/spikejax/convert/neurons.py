@@ -4,11 +4,10 @@ import itertools
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells import Neuron
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Shape, State
 
 
@@ -20,7 +19,7 @@ class _SoftIF(Neuron):
     def validate(self) -> None:
         """Raises ValueError unless v_threshold > 0 and the reset is soft."""
         super().validate()
-        check("v_threshold", self.v_threshold, lambda v: v > 0, "> 0")
+        check_number("v_threshold", self.v_threshold, gt=0)
         if self.v_reset is not None:
             raise ValueError(f"`v_reset` must be None, the soft reset, got {self.v_reset!r}")
 
@@ -60,8 +59,8 @@ class RateIF(_SoftIF):
     def validate(self) -> None:
         """Raises ValueError unless 0 <= v_init < 1, burst >= 1, v_threshold > 0 and the reset is soft."""
         super().validate()
-        check("v_init", self.v_init, lambda share: (share >= 0) & (share < 1), "within [0, 1)", "of the threshold")
-        check("burst", self.burst, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
+        check_number("v_init", self.v_init, ge=0, lt=1, remedy="of the threshold")
+        check_number("burst", self.burst, ge=1, whole=True)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The membrane before the first step, `v_init` times the threshold."""
@@ -108,7 +107,7 @@ class MultiThresholdIF(_SoftIF):
     def validate(self) -> None:
         """Raises ValueError unless levels >= 1, v_threshold > 0 and the reset is soft."""
         super().validate()
-        check("levels", self.levels, lambda n: (n >= 1) & (n == np.floor(n)), "an integer >= 1")
+        check_number("levels", self.levels, ge=1, whole=True)
 
     @property
     def output_kind(self) -> Literal["analog"]:

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_integer
 from spikejax.scan import run
 from spikejax.typing import Array, Cell, Network, Sequence, State, Stateless, Static
 
@@ -37,8 +38,8 @@ def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1,
 
     Source: Hao et al., "Bridging the gap between ANNs and SNNs by calibrating offset spikes", 2023, section 4.
     """
-    if steps < 1 or rounds < 1:
-        raise ValueError(f"`steps` and `rounds` must be >= 1, got {steps} and {rounds}")
+    check_integer("steps", steps)
+    check_integer("rounds", rounds)
     x = jnp.asarray(x)
 
     def through(path: tuple[int, ...], cell: Any, state: State, xs: Any) -> tuple[State, Any]:

@@ -8,6 +8,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_integer
 from spikejax.convert.offset import calibrate_offset
 from spikejax.scan import run
 from spikejax.typing import Array, Network, State
@@ -69,8 +70,8 @@ def predict(
         ValueError: `steps` or `chunk` is < 1, or the output is not `[N, classes]` with at least two classes.
     """
     x, chunk = jnp.asarray(x), _at_once()[1] if chunk is None else chunk
-    if steps < 1 or chunk < 1:
-        raise ValueError(f"`steps` and `chunk` must be >= 1, got {steps} and {chunk}")
+    check_integer("steps", steps)
+    check_integer("chunk", chunk)
     if state is None:
         state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
     graph, params, rest = nnx.split(net, nnx.Param, ...)

@@ -7,8 +7,8 @@ import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_elements, check_number
 from spikejax.internals import elementwise_primitive
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -33,8 +33,8 @@ class QCFS(nnx.Module):
     """
 
     def __init__(self, levels: int = 8, scale: ArrayLike = 2.0) -> None:
-        check("levels", levels, lambda n: (n >= 1) & (n == n // 1), "an integer >= 1")
-        check("scale", scale, lambda s: (s > 0) & (np.ndim(s) == 0), "one number > 0")
+        check_number("levels", levels, ge=1, whole=True)
+        check_elements("scale", scale, lambda s: (s > 0) & (np.ndim(s) == 0), "one number > 0")
         self.levels = levels
         self.scale = nnx.Param(jnp.asarray(scale, jnp.float32))
 

@@ -3,12 +3,12 @@
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_number, check_option
 from spikejax.encoding.timed import Encoder, floating
-from spikejax.pytree import Struct, check
+from spikejax.pytree import Struct
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -54,10 +54,9 @@ class DeltaModulation(Encoder, Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless the threshold is a change and the ways are known."""
-        check("threshold", self.threshold, lambda d: (d > 0) & np.isfinite(d), "> 0", "it is the change that fires")
+        check_number("threshold", self.threshold, gt=0, remedy="it is the change that fires")
         for name, known in (("off", ("none", "signed", "channels")), ("since", ("step", "spike"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"`{name}` must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
+            check_option(name, getattr(self, name), known)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> LastInput:
         """A last input of 0, for inputs of `shape` `[N, *]`; `key` is not needed."""

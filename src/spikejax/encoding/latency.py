@@ -4,7 +4,8 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from spikejax.encoding.timed import Timed, check_whole, within
+from spikejax.checks import check_integer, check_option
+from spikejax.encoding.timed import Timed, within
 from spikejax.pytree import Struct
 from spikejax.typing import Array
 
@@ -36,9 +37,8 @@ class Latency(Timed, Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless T is a number of steps and the form is known."""
-        check_whole("T", self.T, 1, "it is the number of steps in which a value has its spike")
-        if self.form not in ("linear", "log"):
-            raise ValueError(f"`form` must be 'linear' or 'log', got {self.form!r}")
+        check_integer("T", self.T, remedy="it is the number of steps in which a value has its spike")
+        check_option("form", self.form, ("linear", "log"))
 
     def checked(self, x: Array) -> Array:
         """The input, within [0, 1]."""

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from spikejax.encoding.timed import StepIndex, Timed, check_whole, within
+from spikejax.checks import check_integer, check_number
+from spikejax.encoding.timed import StepIndex, Timed, within
 from spikejax.pytree import Struct
 from spikejax.typing import Array, Shape
 
@@ -37,8 +38,7 @@ class Periodic(Timed):
             raise ValueError(
                 f"`spikes` must be [T, N, *], time first, with at least one step, got shape {values.shape}"
             )
-        if not np.isfinite(values).all():
-            raise ValueError("`spikes` must be finite, got NaN or infinity: give 0 and 1")
+        check_number("spikes", values, remedy="give 0 and 1")
         values.flags.writeable = False
         object.__setattr__(self, "spikes", values)
 
@@ -104,9 +104,7 @@ class WeightedPhase(Timed, Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless K is a number of bits."""
-        check_whole("K", self.K, 1, "it is the number of bits of a value")
-        if self.K > 24:
-            raise ValueError(f"`K` must be at most 24, the bits of a float32, got {self.K}")
+        check_integer("K", self.K, le=24, remedy="it is the number of bits of a value, and float32 has 24")
 
     @property
     def weights(self) -> np.ndarray:

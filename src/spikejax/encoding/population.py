@@ -5,9 +5,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from spikejax.checks import check_integer, check_number
 from spikejax.encoding.poisson import Drawn
-from spikejax.encoding.timed import Timed, check_whole, floating
-from spikejax.pytree import Struct, check
+from spikejax.encoding.timed import Timed, floating
+from spikejax.pytree import Struct
 from spikejax.typing import Array
 
 Bounds = float | tuple[float, ...]
@@ -15,13 +16,13 @@ Bounds = float | tuple[float, ...]
 
 def _check_curves(m: int, x_min: Bounds, x_max: Bounds, beta: float) -> None:
     """Raises ValueError unless the arguments of `tuning` make bells."""
-    check_whole("m", m, 3, "two neurons of a feature stand at the ends of its range")
+    check_integer("m", m, ge=3, remedy="two neurons of a feature stand at the ends of its range")
     low, high = np.asarray(x_min, float), np.asarray(x_max, float)
     if low.ndim > 1 or high.ndim > 1 or (low.ndim and high.ndim and low.shape != high.shape):
         raise ValueError(f"`x_min` and `x_max` must be one number or one a feature, got {x_min} and {x_max}")
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise ValueError(f"`x_min` must be < `x_max`, both finite, got {x_min} and {x_max}")
-    check("beta", beta, lambda b: (b > 0) & np.isfinite(b), "> 0")
+    check_number("beta", beta, gt=0)
 
 
 def tuning(x: Array, m: int, x_min: Bounds, x_max: Bounds, beta: float) -> Array:
@@ -74,7 +75,7 @@ class GaussianTuning(Timed, Struct):
     def validate(self) -> None:
         """Raises ValueError unless the bells and the time are in range."""
         _check_curves(self.m, self.x_min, self.x_max, self.beta)
-        check_whole("T", self.T, 1, "it is the number of steps of a period")
+        check_integer("T", self.T, remedy="it is the number of steps of a period")
 
     def checked(self, x: Any) -> Array:
         """The input, floating point."""
@@ -118,7 +119,7 @@ class Population(Drawn):
     def validate(self) -> None:
         """Raises ValueError unless the bells and the peak are in range."""
         _check_curves(self.m, self.x_min, self.x_max, self.beta)
-        check("peak", self.peak, lambda p: (p > 0) & (p <= 1), "within (0, 1]", "it is a probability")
+        check_number("peak", self.peak, gt=0, le=1, remedy="it is a probability")
 
     def probabilities(self, x: Any) -> Array:
         """The probability of a spike for each neuron, in the dtype of `x`."""

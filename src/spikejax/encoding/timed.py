@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -97,11 +96,5 @@ def within(x: Any, high: float, remedy: str) -> Array:
     """`x` as an array of floating point from 0 to `high`, checked where it can be seen."""
     limit = f"within [0, {high:g}]"
     x = floating(x, f" {limit}")
-    check("x", x, lambda p: (p >= 0) & (p <= high), limit, remedy)
+    check_number("x", x, ge=0, le=high, remedy=remedy)
     return x
-
-
-def check_whole(name: str, value: object, least: int, why: str) -> None:
-    """Raises ValueError unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}: {why}")

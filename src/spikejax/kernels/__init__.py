@@ -1,7 +1,7 @@
 """Neurons over time as one differentiable op."""
 
 from spikejax.kernels.backends import BACKENDS, BackendReason, explain_backend
-from spikejax.kernels.fused import BACKWARDS, RESIDUALS, check_option, fused, fused_scan
+from spikejax.kernels.fused import BACKWARDS, RESIDUALS, fused, fused_scan
 from spikejax.kernels.template import why_not_fused
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "BACKWARDS",
     "RESIDUALS",
     "BackendReason",
-    "check_option",
     "explain_backend",
     "fused",
     "fused_scan",

@@ -10,6 +10,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from spikejax.cells import ChargeFireReset
+from spikejax.checks import check_option
 from spikejax.internals import varying_together
 from spikejax.kernels import adjoint
 from spikejax.kernels.backends import BACKENDS, select_backend
@@ -144,12 +145,6 @@ def fused(
     how = How(structure, keep, backend, residuals, backward)
     last, ys, hs = _fused(how, varying_together(leaves))
     return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
-
-
-def check_option(name: str, value: Any, known: tuple[Any, ...]) -> None:
-    """Raises ValueError unless `value` is one of `known`."""
-    if value not in known:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def _check_elementwise(cell: ChargeFireReset, state: State, xs: Sequence) -> None:

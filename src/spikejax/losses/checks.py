@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array
 
 
@@ -25,7 +25,7 @@ def valid_steps(outs: Array, lengths: ArrayLike) -> tuple[Array, Array]:
             f"got {lengths.dtype} of shape {lengths.shape}"
         )
     steps = outs.shape[0]
-    check("lengths", lengths, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
+    check_number("lengths", lengths, ge=1, le=steps, remedy=f"there are {steps} time steps")
     after = (1,) * (outs.ndim - 2)
     valid = jnp.arange(steps).reshape(-1, 1, *after) < lengths.reshape(1, -1, *after)
     return valid, lengths.reshape(-1, *after)
@@ -55,12 +55,12 @@ def as_classes(outs: Array, labels: ArrayLike) -> Array:
             f"`labels` must be integers of shape {outs.shape[1:2]}, one a sample of `outs` {outs.shape}, "
             f"got {classes.dtype} of shape {classes.shape}"
         )
-    check("labels", classes, lambda c: (c >= 0) & (c < outs.shape[-1]), f"from 0 to {outs.shape[-1] - 1}")
+    check_number("labels", classes, ge=0, le=outs.shape[-1] - 1, remedy="there is one output a class")
     return classes
 
 
 def cross_entropy(logits: Array, classes: Array, label_smoothing: float) -> Array:
     """Cross-entropy of logits `[*, C]` with the classes, of which a share is spread over all."""
-    check("label_smoothing", label_smoothing, lambda a: (a >= 0) & (a <= 1), "within [0, 1]")
+    check_number("label_smoothing", label_smoothing, ge=0, le=1)
     one_hot = jax.nn.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(one_hot, label_smoothing))

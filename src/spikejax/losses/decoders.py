@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_number
 from spikejax.losses.checks import as_float, check_time_first, valid_steps
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -46,7 +46,7 @@ def first_spike_time(spikes: Array, lengths: ArrayLike | None = None) -> Array:
     spikes = as_float(spikes)
     valid = True if lengths is None else valid_steps(spikes, lengths)[0]
     spikes = jnp.where(valid, spikes, 0)
-    check("spikes", spikes, lambda s: (s >= 0) & (s <= 1), "within [0, 1]", "of membranes or counts it is no time")
+    check_number("spikes", spikes, ge=0, le=1, remedy="of membranes or counts it is no time")
     return (jnp.cumprod(1 - spikes, 0) * valid).sum(0)
 
 

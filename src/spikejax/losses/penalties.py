@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_elements, check_number
 from spikejax.losses.checks import as_float, mean_over_time
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -31,8 +31,8 @@ def firing_rate_penalty(
     Source: Zenke and Vogels, "The remarkable robustness of surrogate gradient learning for instilling complex function
     in spiking neural networks", 2021, the lower and upper bounds of activity.
     """
-    check("lower", lower, lambda r: (r >= 0) & np.isfinite(r), ">= 0", "it is a rate in spikes a step")
-    check("upper", upper, lambda r: (r >= np.asarray(lower)) & np.isfinite(r), f">= `lower` = {lower}")
+    check_number("lower", lower, ge=0, remedy="it is a rate in spikes a step")
+    check_elements("upper", upper, lambda r: (r >= np.asarray(lower)) & np.isfinite(r), f">= `lower` = {lower}")
     rate = mean_over_time(as_float(spikes), lengths).mean(0)
     return jnp.mean(jnp.maximum(lower - rate, 0) ** 2 + jnp.maximum(rate - upper, 0) ** 2)
 

@@ -4,11 +4,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_elements, check_number, check_option
 from spikejax.losses.checks import as_float, check_time_first, valid_steps
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 Kernel = Literal["linear", "polynomial", "sigmoid", "gaussian"]
@@ -38,9 +37,8 @@ def kernel_product(x: Array, y: Array, kernel: Kernel = "linear", parameter: flo
     x, y = as_float(x), as_float(y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"`x` and `y` must be [N, M] and [L, M], got shapes {x.shape} and {y.shape}")
-    if kernel not in KERNELS:
-        raise ValueError(f"`kernel` must be one of {', '.join(map(repr, KERNELS))}, got {kernel!r}")
-    check("parameter", parameter, lambda p: (p > 0) & np.isfinite(p), "> 0")
+    check_option("kernel", kernel, KERNELS)
+    check_number("parameter", parameter, gt=0)
     product = jnp.matmul(x, y.T, precision="highest")
     if kernel == "linear":
         return product
@@ -87,8 +85,7 @@ def spike_similarity(
     SpikingJelly: `spike_similar_loss`, with spikes `[N, M, T]`.
     """
     check_time_first(outs, "[T, N, M]")
-    if loss not in ("mse", "l1", "bce"):
-        raise ValueError(f"`loss` must be 'mse', 'l1' or 'bce', got {loss!r}")
+    check_option("loss", loss, ("mse", "l1", "bce"))
     if loss == "bce" and kernel == "polynomial":
         raise ValueError(
             "`loss` 'bce' needs similarities within [0, 1], and the polynomial kernel leaves it: use 'mse'"
@@ -122,6 +119,6 @@ def _share(outs: Array, labels: ArrayLike) -> Array:
             f"`labels` must be integers of shape ({batch},), or 0 and 1 of shape ({batch}, C), one row a sample of "
             f"`outs` {outs.shape}, got {labels.dtype} of shape {labels.shape}"
         )
-    check("labels", labels, lambda b: (b == 0) | (b == 1), "0 and 1 where a sample may have several")
+    check_elements("labels", labels, lambda b: (b == 0) | (b == 1), "0 and 1 where a sample may have several")
     several = labels.astype(outs.dtype)
     return (several @ several.T > 0).astype(outs.dtype)

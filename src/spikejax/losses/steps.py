@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_number
 from spikejax.losses.checks import as_classes, as_float, cross_entropy, mean_over_time
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 
@@ -41,7 +41,7 @@ def temporal_efficient_training(
     SpikingJelly: `temporal_efficient_training_cross_entropy`, which has the first term alone.
     """
     classes = as_classes(outs, labels)
-    check("regularization", regularization, lambda a: (a >= 0) & (a <= 1), "within [0, 1]")
+    check_number("regularization", regularization, ge=0, le=1)
     logits = as_float(outs)
     loss = cross_entropy(logits, jnp.broadcast_to(classes, logits.shape[:2]), label_smoothing)
     if not (isinstance(regularization, int | float) and regularization == 0):

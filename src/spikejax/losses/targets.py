@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_integer, check_number
 from spikejax.typing import Array
 
 
@@ -25,8 +25,7 @@ def redundant_one_hot(labels: ArrayLike, num_classes: int, copies: int) -> Array
     Raises:
         ValueError: a label or a number is out of range.
     """
-    if copies < 1:
-        raise ValueError(f"`copies` must be >= 1, got {copies}")
+    check_integer("copies", copies)
     return jnp.repeat(_one_hot(labels, num_classes), copies, -1)
 
 
@@ -63,9 +62,8 @@ def threshold_margin(labels: ArrayLike, num_classes: int, *, threshold0: float =
 def _one_hot(labels: ArrayLike, num_classes: int) -> Array:
     with jax.ensure_compile_time_eval():  # under jit too, known values are checked
         classes = jnp.asarray(labels)
-    if num_classes < 1:
-        raise ValueError(f"`num_classes` must be >= 1, got {num_classes}")
+    check_integer("num_classes", num_classes)
     if classes.ndim != 1 or not jnp.issubdtype(classes.dtype, jnp.integer):
         raise ValueError(f"`labels` must be integers [N], got {classes.dtype} of shape {classes.shape}")
-    check("labels", classes, lambda c: (c >= 0) & (c < num_classes), f"from 0 to {num_classes - 1}")
+    check_number("labels", classes, ge=0, le=num_classes - 1)
     return jax.nn.one_hot(classes, num_classes)

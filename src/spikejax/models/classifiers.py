@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.cells import LIF
+from spikejax.checks import check_integer
 from spikejax.nn import Flatten, MaxPool, Sequential, Voting
 from spikejax.typing import Array, Cell
 
@@ -47,8 +48,8 @@ def fully_connected(
     for n in shape:
         inputs *= n
     sizes = (inputs, *hidden, classes * voters)
-    if min(sizes) < 1:
-        raise ValueError(f"`hidden`, `classes` and `voters` must be >= 1, got {tuple(hidden)}, {classes} and {voters}")
+    for name, value in (*(("hidden", size) for size in hidden), ("classes", classes), ("voters", voters)):
+        check_integer(name, value)
     layers: list[Any] = [] if encoder is None else [encoder]
     layers.append(Flatten())
     for fan_in, fan_out in pairwise(sizes):
@@ -92,8 +93,8 @@ def convolutional(
     """
     if len(shape) != 3 or min(shape[:2]) < 4:
         raise ValueError(f"`shape` must be (H, W, C) with H and W at least 4, got {tuple(shape)}")
-    if min(channels, classes, voters) < 1:
-        raise ValueError(f"`channels`, `classes` and `voters` must be >= 1, got {channels}, {classes} and {voters}")
+    for name, value in (("channels", channels), ("classes", classes), ("voters", voters)):
+        check_integer(name, value)
     height, width, depth = shape
     layers: list[Any] = [] if encoder is None else [encoder]
     for inputs in (depth, channels):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from spikejax.checks import check_integer, check_option
 from spikejax.nn import AvgPool, MaxPool
 from spikejax.typing import Array
 
@@ -100,15 +101,12 @@ class ResNet(nnx.Module):
     ) -> None:
         if not blocks or len(blocks) != len(widths):
             raise ValueError(f"`blocks` and `widths` must have one number a layer, got {blocks} and {widths}")
-        if min(*blocks, *widths, classes, channels) < 1:
-            raise ValueError(
-                f"`blocks`, `widths`, `classes` and `channels` must be >= 1, got {tuple(blocks)}, {tuple(widths)}, "
-                f"{classes} and {channels}"
-            )
-        if stem not in ("imagenet", "small"):
-            raise ValueError(f"`stem` must be 'imagenet' or 'small', got {stem!r}")
-        if pool not in ("max", "average"):
-            raise ValueError(f"`pool` must be 'max' or 'average', got {pool!r}")
+        sizes = {"blocks": blocks, "widths": widths, "classes": (classes,), "channels": (channels,)}
+        for name, values in sizes.items():
+            for value in values:
+                check_integer(name, value)
+        check_option("stem", stem, ("imagenet", "small"))
+        check_option("pool", pool, ("max", "average"))
         self.depth, large = len(blocks), stem == "imagenet"
         self.conv1 = _conv(channels, widths[0], 7, 2, rngs) if large else _conv(channels, widths[0], 3, 1, rngs)
         self.bn1 = _norm(widths[0], rngs)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.cells.parallel import check_count
+from spikejax.checks import check_integer
 from spikejax.typing import Array, Sequence, Shape, State, Static
 
 
@@ -51,8 +51,7 @@ class _Gate(nnx.Module):
     """Scores of `[N, features]` from their mean and their largest value: two dense layers, shared by both."""
 
     def __init__(self, features: int, reduction: int, name: str, rngs: nnx.Rngs) -> None:
-        if isinstance(reduction, bool) or not isinstance(reduction, int) or not 1 <= reduction <= features:
-            raise ValueError(f"`{name}` must be an integer from 1 to {features}, what it divides, got {reduction!r}")
+        check_integer(name, reduction, le=features, remedy=f"it divides {features} features")
         inner = features // reduction
         self.squeeze = nnx.Linear(features, inner, use_bias=False, rngs=rngs)
         self.expand = nnx.Linear(inner, features, use_bias=False, rngs=rngs)
@@ -84,7 +83,7 @@ class TemporalAttention(_AllSteps):
     """
 
     def __init__(self, T: int, reduction: int = 1, *, rngs: nnx.Rngs) -> None:
-        check_count("T", T)
+        check_integer("T", T)
         self.T = T
         self.time = _Gate(T, reduction, "reduction", rngs)
 
@@ -130,8 +129,8 @@ class MultiDimensionalAttention(_AllSteps):
         *,
         rngs: nnx.Rngs,
     ) -> None:
-        check_count("T", T)
-        check_count("channels", channels)
+        check_integer("T", T)
+        check_integer("channels", channels)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"`kernel_size` must be odd and >= 1, got {kernel_size}")
         self.T = T

@@ -7,6 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.cells import Neuron
+from spikejax.checks import check_type
 from spikejax.nn.adapter import CellModule, adapt
 from spikejax.typing import Array, Shape, State
 
@@ -32,8 +33,7 @@ class WinnerTakeAll(nnx.Module):
     """
 
     def __init__(self, cell: Neuron) -> None:
-        if not isinstance(cell, Neuron):
-            raise TypeError(f"`cell` must be a spiking neuron such as sx.LIF(), got {type(cell).__name__}")
+        check_type("cell", cell, Neuron, "a spiking neuron such as sx.LIF()")
         self.module = adapt(cell, "cell")
 
     @property

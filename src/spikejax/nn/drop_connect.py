@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_integer, check_number
 from spikejax.encoding import RandomState
 from spikejax.typing import Array, Shape
 
@@ -51,10 +52,8 @@ class DropConnectLinear(nnx.Module):
         use_bias: bool = True,
         rngs: nnx.Rngs,
     ) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"`rate` must be within [0, 1), got {rate}: it is the share of missing weights")
-        if samples < 1:
-            raise ValueError(f"`samples` must be >= 1, got {samples}")
+        check_number("rate", rate, ge=0, lt=1, remedy="it is the share of missing weights")
+        check_integer("samples", samples)
         self.linear = nnx.Linear(in_features, out_features, use_bias=use_bias, rngs=rngs)
         self.rate, self.fixed, self.samples, self.activation = rate, fixed, samples, activation
         self.deterministic = False

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -45,7 +45,7 @@ class TimeInvariantDropout(nnx.Module):
     """
 
     def __init__(self, rate: float = 0.5, *, broadcast_dims: Axes[int] = (), deterministic: bool = False) -> None:
-        check("rate", rate, lambda p: (p >= 0) & (p < 1), "within [0, 1)", "it is the share of inputs to drop")
+        check_number("rate", rate, ge=0, lt=1, remedy="it is the share of inputs to drop")
         self.rate, self.broadcast_dims, self.deterministic = float(rate), tuple(broadcast_dims), deterministic
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Mask:

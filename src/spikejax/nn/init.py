@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spikejax.pytree import Struct, check
+from spikejax.checks import check_integer, check_number
+from spikejax.pytree import Struct
 from spikejax.scan import run
 from spikejax.typing import Array, Cell, WholeSequenceCell
 
@@ -59,12 +60,11 @@ def lif_gain(
     """
     if not isinstance(cell, Cell) or getattr(cell, "output_kind", "spikes") == "analog":
         raise TypeError(f"`cell` must be a spiking neuron such as sx.LIF(), got {type(cell).__name__}")
-    check("rate", rate, lambda r: (r > 0) & np.isfinite(r), "> 0", "it is a rate in spikes a step")
+    check_number("rate", rate, gt=0, remedy="it is a rate in spikes a step")
     if input_rms is not None:
-        check("input_rms", input_rms, lambda r: (r > 0) & np.isfinite(r), "> 0")
+        check_number("input_rms", input_rms, gt=0)
     steps = cell.T if isinstance(cell, WholeSequenceCell) else steps
-    if steps < 1:
-        raise ValueError(f"`steps` must be >= 1, got {steps}")
+    check_integer("steps", steps)
     respond = _response(cell, steps, key)
     if input_rms is not None:
         return solve(lambda gain: float(respond(gain, input_rms**2, input_rms**2)[0]), rate)

@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_integer, check_number
 from spikejax.typing import Array
 
 
@@ -141,8 +140,7 @@ class Voting:
     voters: int = 10
 
     def __post_init__(self) -> None:
-        if self.voters < 1:
-            raise ValueError(f"`voters` must be >= 1, got {self.voters}")
+        check_integer("voters", self.voters)
 
     def __call__(self, x: Array) -> Array:
         """Averages each group."""
@@ -165,7 +163,7 @@ class Scale(nnx.Module):
     """
 
     def __init__(self, scale: ArrayLike) -> None:
-        check("scale", scale, np.isfinite, "finite")
+        check_number("scale", scale)
         self.scale = nnx.Param(jnp.asarray(scale, jnp.result_type(float, scale)))
 
     def __call__(self, x: Array) -> Array:

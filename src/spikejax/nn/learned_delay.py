@@ -9,8 +9,8 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
+from spikejax.checks import check_integer, check_number
 from spikejax.nn.delay import Delay, History, remember
-from spikejax.pytree import check
 from spikejax.typing import Array, Sequence, Shape
 
 
@@ -24,16 +24,15 @@ class _Delayed(nnx.Module):
     def __init__(
         self, shape: Shape, max_delay: int, delay: ArrayLike | None, sigma: float | None, rngs: nnx.Rngs | None
     ) -> None:
-        if isinstance(max_delay, bool) or not isinstance(max_delay, int) or max_delay < 1:
-            raise ValueError(f"`max_delay` must be an integer >= 1, got {max_delay!r}")
+        check_integer("max_delay", max_delay)
         if delay is None:
             if rngs is None:
                 raise ValueError("`rngs` must be given to draw the delays, as in rngs=nnx.Rngs(0), or else `delay`")
             delay = jax.random.uniform(rngs.params(), shape, maxval=max_delay)
         delay = jnp.asarray(delay, jnp.result_type(float))
-        check("delay", delay, lambda d: (d >= 0) & (d <= max_delay), f"from 0 to `max_delay` = {max_delay}")
+        check_number("delay", delay, ge=0, le=max_delay, remedy=f"`max_delay` is {max_delay}")
         sigma = max_delay / 2 if sigma is None else sigma
-        check("sigma", sigma, lambda s: s > 0, "> 0")
+        check_number("sigma", sigma, gt=0)
         self.max_delay, self.deterministic = max_delay, False
         self.delay = nnx.Param(jnp.broadcast_to(delay, shape))
         self.sigma = Width(jnp.asarray(sigma, jnp.result_type(float)))
@@ -172,7 +171,7 @@ def set_sigma(net: Any, sigma: float | Array) -> None:
     Raises:
         ValueError: `sigma` <= 0, or `net` has no learnt delay.
     """
-    check("sigma", sigma, lambda s: s > 0, "> 0", "in eval mode there is one tap")
+    check_number("sigma", sigma, gt=0, remedy="in eval mode there is one tap")
     layers = [module for _, module in nnx.iter_modules(net) if isinstance(module, _Delayed)]
     if not layers:
         raise ValueError(f"`net` {type(net).__name__} has no learnt delay, whose `sigma` could be set")

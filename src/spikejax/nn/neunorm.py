@@ -7,7 +7,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.typing import Array, Sequence, Shape, Static
 
 
@@ -53,7 +53,7 @@ class NeuNorm(nnx.Module):
         weight_init: nnx.Initializer = nnx.initializers.ones_init(),  # noqa: B008
         rngs: nnx.Rngs | None = None,
     ) -> None:
-        check("k", k, lambda k: (k >= 0) & (k < 1), "within [0, 1)")
+        check_number("k", k, ge=0, lt=1)
         self.shape, self.k = tuple(shape), k
         key = (nnx.Rngs(0) if rngs is None else rngs).params()
         self.weight = nnx.Param(weight_init(key, (*self.shape[:-1], 1 if shared else self.shape[-1]), jnp.float32))

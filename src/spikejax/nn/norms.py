@@ -4,12 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.cells.parallel import check_count
-from spikejax.pytree import check
+from spikejax.checks import check_elements, check_integer, check_number
 from spikejax.typing import Array, Sequence, Shape, State, Static
 
 
@@ -38,7 +36,7 @@ class ThresholdDependentBatchNorm(nnx.BatchNorm):
         self, num_features: int, alpha: float = 1.0, v_threshold: float = 1.0, *, rngs: nnx.Rngs, **options: Any
     ) -> None:
         for name, value in (("alpha", alpha), ("v_threshold", v_threshold)):
-            check(name, value, lambda a: (a > 0) & np.isfinite(a), "> 0")
+            check_number(name, value, gt=0)
         super().__init__(num_features, scale_init=nnx.initializers.constant(alpha * v_threshold), rngs=rngs, **options)
 
 
@@ -71,7 +69,7 @@ class _EachStep(nnx.Module):
     def times(self, state: State, xs: Sequence) -> Array:
         """The indices of the steps of a chunk, checked where they are known."""
         count = xs.steps if isinstance(xs, Static) else xs.shape[0]
-        check(
+        check_elements(
             "state", state, lambda t: t + count <= self.T, f"<= {self.T - count} before {count} of T = {self.T} steps",
             "begin a new sequence with init_state",
         )  # fmt: skip
@@ -103,7 +101,7 @@ class TemporalEffectiveBatchNorm(_EachStep):
     """
 
     def __init__(self, num_features: int, T: int, *, rngs: nnx.Rngs, **options: Any) -> None:
-        check_count("T", T)
+        check_integer("T", T)
         self.T = T
         self.norm = nnx.BatchNorm(num_features, rngs=rngs, **options)
         self.factor = nnx.Param(jnp.ones(T))
@@ -143,7 +141,7 @@ class BatchNormThroughTime(_EachStep):
     def __init__(
         self, num_features: int, T: int, *, use_running_average: bool = False, rngs: nnx.Rngs, **options: Any
     ) -> None:
-        check_count("T", T)
+        check_integer("T", T)
         self.T = T
         self.use_running_average = use_running_average
         norm = nnx.BatchNorm(num_features, use_bias=False, rngs=rngs, **options)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_type
 from spikejax.nn.adapter import CellModule, Container, adapt, apply, shape_after, shape_of
 from spikejax.typing import Array, Cell, Loop, Network, Sequence, Shape, State, Static, Through
 
@@ -55,8 +56,7 @@ class ElementwiseRecurrent(Container):
 
     def _adopt(self, cell: Cell, back: Any, name: str, kind: str) -> None:
         """Takes the cell, where it and what comes `back` are what they have to be."""
-        if not isinstance(cell, Cell):
-            raise TypeError(f"`cell` must be a cell such as sx.LIF(), got {type(cell).__name__}")
+        check_type("cell", cell, Cell, "a cell such as sx.LIF()")
         if isinstance(back, Cell) or not callable(back):
             raise TypeError(f"`{name}` must be {kind}, got {type(back).__name__}")
         self.module = adapt(cell, "cell")

@@ -11,6 +11,7 @@ from jax.lax import stop_gradient
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_surrogate
+from spikejax.checks import check_integer, check_number
 from spikejax.encoding import RandomState
 from spikejax.nn.branches import Parallel
 from spikejax.nn.dropout import TimeInvariantDropout
@@ -133,10 +134,8 @@ class _Layers(Sequential):
         rngs: nnx.Rngs,
     ) -> None:
         for name, value in (("in_features", in_features), ("hidden", hidden), ("layers", layers)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be >= 1, got {value}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be within [0, 1), got {dropout}")
+            check_integer(name, value)
+        check_number("dropout", dropout, ge=0, lt=1)
         surrogates = _checked(surrogate, surrogate if candidate_surrogate is None else candidate_surrogate)
         bound = 1 / math.sqrt(hidden)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from spikejax.cells import LIF, Neuron
+from spikejax.checks import check_number, check_option, check_type
 from spikejax.nn.graph import Graph
-from spikejax.pytree import check
 from spikejax.typing import Array
 
 NEURON = LIF(tau=2.0, detach_reset=True)
@@ -51,7 +51,7 @@ class SpikingSelfAttention(Graph):
         rngs: nnx.Rngs,
         **options: Any,
     ) -> None:
-        check("scale", scale, lambda s: s > 0, "> 0")
+        check_number("scale", scale, gt=0)
         build = _Builder(dim, heads, neuron, attention_threshold, rngs, options)
         q, k, v = (build.projection(0) for _ in range(3))
         mixed = build.attention(_Mix(heads, scale), q, k, v)
@@ -97,8 +97,7 @@ class QKAttention(Graph):
         rngs: nnx.Rngs,
         **options: Any,
     ) -> None:
-        if mode not in ("token", "channel"):
-            raise ValueError(f"`mode` must be 'token' or 'channel', got {mode!r}")
+        check_option("mode", mode, ("token", "channel"))
         build = _Builder(dim, heads, neuron, attention_threshold, rngs, options)
         q, k = build.projection(0), build.projection(0)
         total = _OverChannels(heads) if mode == "token" else _over_tokens
@@ -116,8 +115,7 @@ class _Builder:
     ) -> None:
         if heads < 1 or dim % heads:
             raise ValueError(f"`heads` must divide `dim` = {dim}, got {heads}")
-        if not isinstance(neuron, Neuron):
-            raise TypeError(f"`neuron` must be a spiking neuron such as sx.LIF(), got {type(neuron).__name__}")
+        check_type("neuron", neuron, Neuron, "a spiking neuron such as sx.LIF()")
         self.dim, self.neuron, self.threshold, self.rngs, self.options = dim, neuron, threshold, rngs, options
         self.layers: list[Any] = []
         self.inputs: list[tuple[int, ...]] = []

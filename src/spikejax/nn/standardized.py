@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from spikejax.checks import check_number
 from spikejax.typing import Array
 
 
@@ -49,8 +50,7 @@ class WeightStandardizedConv(nnx.Conv):
         conv_general_dilated: Callable[..., Array] = lax.conv_general_dilated,
         **options: Any,
     ) -> None:
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be > 0, got {epsilon}")
+        check_number("epsilon", epsilon, gt=0)
         product = StandardizedProduct(conv_general_dilated, epsilon)
         super().__init__(
             in_features, out_features, kernel_size, strides, conv_general_dilated=product, rngs=rngs, **options

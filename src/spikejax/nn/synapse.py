@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset, Membrane
-from spikejax.cells.leaky import check_tau
+from spikejax.checks import check_tau
 from spikejax.pytree import ARRAYS, make_parameter
 from spikejax.typing import Array, State
 
@@ -39,7 +39,7 @@ class SynapseFilter(ChargeFireReset):
         if self.tau is not None and self.w is not None:
             raise ValueError("`tau` and `w` must not both be given: `w` is what an array `tau` is trained as")
         if self.tau is not None:
-            check_tau("tau", self.tau)
+            check_tau("tau", self.tau, gt=1)
         if isinstance(self.tau, ARRAYS):
             object.__setattr__(self, "w", -jnp.log(jnp.asarray(self.tau, jnp.result_type(float)) - 1))
             object.__setattr__(self, "tau", None)

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from spikejax.pytree import Struct, check
+from spikejax.checks import check_number
+from spikejax.pytree import Struct
 from spikejax.typing import Array
 
 
@@ -38,9 +38,9 @@ class SoftBound(Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless the exponent is >= 0."""
-        check("limit", self.limit, np.isfinite, "finite")
-        check("amplitude", self.amplitude, np.isfinite, "finite")
-        check("exponent", self.exponent, lambda mu: mu >= 0, ">= 0")
+        check_number("limit", self.limit)
+        check_number("amplitude", self.amplitude)
+        check_number("exponent", self.exponent, ge=0)
 
     def __call__(self, weight: Array) -> Array:
         """The factor of each weight's change."""
@@ -80,7 +80,7 @@ def normalize(total: float) -> optax.GradientTransformationExtraArgs:
     Source: Diehl and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity", 2015,
     who divide the weights into each neuron after every image.
     """
-    check("total", total, lambda x: x > 0, "> 0")
+    check_number("total", total, gt=0)
 
     def project(new: Array) -> Array:
         size = jnp.sum(jnp.abs(new), axis=tuple(range(new.ndim - 1)))

@@ -7,9 +7,9 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_number, check_tau
 from spikejax.nn import LinearMap
-from spikejax.plasticity.rule import check_time_constant
-from spikejax.pytree import Struct, check
+from spikejax.pytree import Struct
 from spikejax.typing import Array, Shape
 
 
@@ -34,8 +34,8 @@ class _Homeostasis(Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless 0 <= target <= 1 and tau >= 1."""
-        check("target", self.target, lambda rate: (rate >= 0) & (rate <= 1), "within [0, 1]", "in spikes a step")
-        check_time_constant("tau", self.tau)
+        check_number("target", self.target, ge=0, le=1, remedy="in spikes a step")
+        check_tau("tau", self.tau, ge=1)
 
     def error(self, state: RateState, post: Array) -> tuple[RateState, Array]:
         """The next rate, and how far it is below the target."""

@@ -9,6 +9,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_integer
 from spikejax.plasticity.reward import RewardRule, each_sample
 from spikejax.plasticity.rule import Rule
 from spikejax.plasticity.site import Site, records_of, sites_of
@@ -146,8 +147,7 @@ class _Inputs(NamedTuple):
 def _in_chunks(body: Any, carry: Any, inputs: _Inputs, steps: int, chunk: int | None) -> tuple[Any, Array]:
     """Scans chunks of time; a shorter last chunk follows on its own."""
     chunk = steps if chunk is None else chunk
-    if chunk < 1:
-        raise ValueError(f"`chunk` must be an integer >= 1, or None for all {steps} steps, got {chunk}")
+    check_integer("chunk", chunk, remedy=f"None takes all {steps} steps at once")
     if chunk >= steps:
         return body(carry, inputs)
     count, rest = divmod(steps, chunk)

@@ -8,9 +8,9 @@ from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_tau
 from spikejax.nn import LinearMap
 from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
-from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
 
 
@@ -54,7 +54,7 @@ class RewardRule(TraceRule):
     def validate(self) -> None:
         """Raises ValueError unless the time constants are > 0."""
         for name in ("tau_pre", "tau_post"):
-            check(name, getattr(self, name), lambda tau: tau > 0, "> 0", "in steps")
+            check_tau(name, getattr(self, name), gt=0)
 
     def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
         """The next traces; the input's trace with the output, and the input with the output's trace."""
@@ -156,7 +156,7 @@ class MSTDPET(RewardRule):
     def validate(self) -> None:
         """Raises ValueError unless the time constants are > 0."""
         super().validate()
-        check("tau_trace", self.tau_trace, lambda tau: tau > 0, "> 0", "in steps")
+        check_tau("tau_trace", self.tau_trace, gt=0)
 
     def init_state(
         self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32

@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.nn import LinearMap
-from spikejax.pytree import Struct, check
+from spikejax.pytree import Struct
 from spikejax.typing import Array, Shape, State
 
 WeightFunction: TypeAlias = float | Array | Callable[[Array], Array]
@@ -165,11 +165,6 @@ def check_traces(state: Any, pre: Array, post: Array) -> None:
             )
     if pre.shape[0] != post.shape[0]:
         raise ValueError(f"`pre` and `post` must have as many steps, got {pre.shape[0]} and {post.shape[0]}")
-
-
-def check_time_constant(name: str, value: float | Array) -> None:
-    """Raises `ValueError` unless a trace that loses 1/tau a step stays positive."""
-    check(name, value, lambda tau: tau >= 1, ">= 1", "in steps; at 1 a trace lasts one step")
 
 
 def decay(trace: Array, spikes: Array, kept: float | Array, nearest: bool) -> Array:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from spikejax.pytree import Struct, check
+from spikejax.checks import check_number, check_tau
+from spikejax.pytree import Struct
 from spikejax.typing import Array, Shape
 
 
@@ -49,9 +50,9 @@ class TsodyksMarkram(Struct):
 
     def validate(self) -> None:
         """Raises ValueError unless 0 < U <= 1 and the time constants are > 0."""
-        check("U", self.U, lambda share: (share > 0) & (share <= 1), "within (0, 1]")
+        check_number("U", self.U, gt=0, le=1)
         for name in ("tau_facilitation", "tau_depression"):
-            check(name, getattr(self, name), lambda tau: tau > 0, "> 0", "in steps")
+            check_tau(name, getattr(self, name), gt=0)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Resources:
         """Rested synapses, for spikes of `shape` `[N, *]`; `key` is not needed."""

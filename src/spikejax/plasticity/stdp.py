@@ -4,14 +4,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
+from spikejax.checks import check_number, check_tau
 from spikejax.nn import LinearMap
-from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_time_constant, check_traces, decay
-from spikejax.pytree import check
+from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
 from spikejax.typing import Array, Shape
 
 Value = float | Array
@@ -50,8 +49,8 @@ class STDP(TraceRule):
 
     def validate(self) -> None:
         """Raises ValueError unless both time constants are >= 1."""
-        check_time_constant("tau_pre", self.tau_pre)
-        check_time_constant("tau_post", self.tau_post)
+        check_tau("tau_pre", self.tau_pre, ge=1)
+        check_tau("tau_post", self.tau_post, ge=1)
 
     def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
         """The next traces; the input's trace with the output, and the input with the output's trace."""
@@ -163,9 +162,9 @@ class TripletSTDP(TraceRule):
     def validate(self) -> None:
         """Raises ValueError unless every time constant is >= 1."""
         for name in ("tau_plus", "tau_x", "tau_minus", "tau_y"):
-            check_time_constant(name, getattr(self, name))
+            check_tau(name, getattr(self, name), ge=1)
         for name in ("a2_plus", "a3_plus", "a2_minus", "a3_minus"):
-            check(name, getattr(self, name), np.isfinite, "finite")
+            check_number(name, getattr(self, name))
 
     def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> TripletTraces:
         """As `TraceRule.init_state`, a fast and a slow trace on either side."""

@@ -5,7 +5,8 @@ from math import ceil, isqrt, prod
 
 import jax
 
-from spikejax.kernels import BACKWARDS, RESIDUALS, check_option
+from spikejax.checks import check_integer, check_option
+from spikejax.kernels import BACKWARDS, RESIDUALS
 from spikejax.typing import Cell, Network, Shape, WholeSequenceCell
 
 METHODS = ("auto", "fused", "scan", "associative")
@@ -77,8 +78,7 @@ def plan(
         ValueError: `steps` or `chunk` is not a positive integer, or another argument is unknown, or `residuals` or
             `backward` has nothing to do with `method`.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"`steps` must be an integer > 0, got {steps!r}: a run needs at least one time step")
+    check_integer("steps", steps, remedy="a run needs at least one time step")
     check_option("method", method, METHODS)
     check_option("residuals", residuals, RESIDUALS)
     check_option("backward", backward, BACKWARDS)
@@ -93,8 +93,8 @@ def plan(
     if chunk is None:
         chunk, reason = _choose_chunk(cell, steps, remat, static)
         reasons.append(f"chunk {chunk}: {reason}")
-    elif isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
-        raise ValueError(f"`chunk` must be an integer from 1 to the {steps} time steps, or None, got {chunk!r}")
+    else:
+        check_integer("chunk", chunk, remedy=f"give the steps of a chunk, up to all {steps}, or None")
     return Plan(steps, min(chunk, steps), remat, method, residuals, backward, tuple(reasons))
 
 

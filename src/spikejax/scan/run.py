@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.pytree import check
+from spikejax.checks import check_number
 from spikejax.scan.plan import Plan, plan
 from spikejax.scan.record import Record, Recorder
 from spikejax.scan.walk import OF_LAYERS, Walk
@@ -236,7 +236,7 @@ def _lengths(lengths: ArrayLike, batch: int, steps: int) -> Array:
         raise ValueError(
             f"`lengths` must be one integer a sequence, shape ({batch},), got {valid.dtype} of shape {valid.shape}"
         )
-    check("lengths", valid, lambda n: (n >= 1) & (n <= steps), f"from 1 to the {steps} time steps")
+    check_number("lengths", valid, ge=1, le=steps, remedy=f"there are {steps} time steps")
     return valid
 
 

@@ -6,12 +6,11 @@ derivative that is.
 """
 
 from dataclasses import field
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from spikejax.pytree import Struct, check
+from spikejax.pytree import Struct
 
 
 class SurrogateFunction(Struct):
@@ -69,8 +68,3 @@ def _spike(surrogate: SurrogateFunction, u: jax.Array) -> jax.Array:
 def _spike_jvp(primals, tangents):
     surrogate, u = primals
     return _spike(surrogate, u), surrogate.derivative(u).astype(u.dtype) * tangents[1]
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raises ValueError unless `value` > 0."""
-    check(name, value, lambda a: a > 0, "> 0")

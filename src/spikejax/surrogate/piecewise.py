@@ -2,10 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from spikejax.pytree import check
-from spikejax.surrogate.base import SurrogateFunction, check_positive
+from spikejax.checks import check_number
+from spikejax.surrogate.base import SurrogateFunction
 
 
 class PiecewiseQuadratic(SurrogateFunction):
@@ -28,7 +27,7 @@ class PiecewiseQuadratic(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha * jnp.maximum(0, 1 - self.alpha * abs(u))
@@ -58,7 +57,7 @@ class Triangle(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `gamma` > 0."""
-        check_positive("gamma", self.gamma)
+        check_number("gamma", self.gamma, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.gamma * jnp.maximum(0, 1 - abs(u))
@@ -88,7 +87,7 @@ class Rect(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha * (abs(u) < 0.5 / self.alpha)
@@ -121,8 +120,8 @@ class PiecewiseLeakyReLU(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `w` > 0 and `c` >= 0."""
-        check_positive("w", self.w)
-        check("c", self.c, lambda c: c >= 0, ">= 0")
+        check_number("w", self.w, gt=0)
+        check_number("c", self.c, ge=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return jnp.where(abs(u) < self.w, 0.5 / self.w, self.c)
@@ -153,8 +152,8 @@ class LeakyKReLU(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless both slopes are finite."""
-        check("leak", self.leak, np.isfinite, "finite")
-        check("k", self.k, np.isfinite, "finite")
+        check_number("leak", self.leak)
+        check_number("k", self.k)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return jnp.where(u >= 0, self.k, self.leak)
@@ -184,7 +183,7 @@ class LogTailedReLU(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` is finite."""
-        check("alpha", self.alpha, np.isfinite, "finite")
+        check_number("alpha", self.alpha)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return jnp.where(u <= 0, self.alpha, 1 / jnp.maximum(u, 1))

@@ -5,8 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from spikejax.pytree import check
-from spikejax.surrogate.base import SurrogateFunction, check_positive
+from spikejax.checks import check_number
+from spikejax.surrogate.base import SurrogateFunction
 
 
 class Sigmoid(SurrogateFunction):
@@ -29,7 +29,7 @@ class Sigmoid(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         s = jax.nn.sigmoid(self.alpha * u)
@@ -59,7 +59,7 @@ class ATan(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha / 2 / (1 + (jnp.pi / 2 * self.alpha * u) ** 2)
@@ -87,7 +87,7 @@ class SoftSign(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha / 2 / (1 + abs(self.alpha * u)) ** 2
@@ -116,7 +116,7 @@ class SuperSpike(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return 1 / (1 + self.alpha * abs(u)) ** 2
@@ -145,7 +145,7 @@ class Erf(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha / math.sqrt(math.pi) * jnp.exp(-((self.alpha * u) ** 2))
@@ -173,7 +173,7 @@ class PiecewiseExp(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha / 2 * jnp.exp(-self.alpha * abs(u))
@@ -203,7 +203,7 @@ class QPseudoSpike(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 1."""
-        check("alpha", self.alpha, lambda a: a > 1, "> 1")
+        check_number("alpha", self.alpha, gt=1)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return (1 + 2 * abs(u) / (self.alpha - 1)) ** -self.alpha

@@ -5,8 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from spikejax.pytree import check
-from spikejax.surrogate.base import SurrogateFunction, check_positive
+from spikejax.checks import check_elements, check_integer, check_number
+from spikejax.surrogate.base import SurrogateFunction
 
 
 class NonzeroSignLogAbs(SurrogateFunction):
@@ -30,7 +30,7 @@ class NonzeroSignLogAbs(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return self.alpha / (1 + abs(self.alpha * u))
@@ -60,9 +60,8 @@ class SquarewaveFourierSeries(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `n` >= 2 and `period` > 0."""
-        if not isinstance(self.n, int) or self.n < 2:
-            raise ValueError(f"`n` must be an integer >= 2, got {self.n!r}: it is one more than the number of terms")
-        check_positive("period", self.period)
+        check_integer("n", self.n, ge=2, remedy="it is one more than the number of terms")
+        check_number("period", self.period, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         odd = range(1, 2 * self.n - 2, 2)
@@ -98,8 +97,8 @@ class S2NN(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` and `beta` > 0."""
-        check_positive("alpha", self.alpha)
-        check_positive("beta", self.beta)
+        check_number("alpha", self.alpha, gt=0)
+        check_number("beta", self.beta, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         s = jax.nn.sigmoid(self.alpha * u)
@@ -129,7 +128,7 @@ class FakeNumericalGradient(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check_positive("alpha", self.alpha)
+        check_number("alpha", self.alpha, gt=0)
 
     def derivative(self, u: jax.Array) -> jax.Array:
         return 1 / jnp.maximum(abs(u), 1 / self.alpha)
@@ -160,13 +159,12 @@ class MultiLevelSpikeCount(SurrogateFunction):
 
     def validate(self) -> None:
         """Raises ValueError unless `max_count` >= 1 and the window is in order."""
-        if isinstance(self.max_count, bool) or not isinstance(self.max_count, int) or self.max_count < 1:
-            raise ValueError(f"`max_count` must be an integer >= 1, got {self.max_count!r}")
+        check_integer("max_count", self.max_count)
         if self.window is not None:
             if not isinstance(self.window, tuple) or len(self.window) != 2:
                 raise TypeError(f"`window` must be a pair (lowest, highest), or None, got {self.window!r}")
             low, high = self.window
-            check("window", low, lambda w: w <= high, f"in order, below its upper end {high!r}")
+            check_elements("window", low, lambda w: w <= high, f"in order, below its upper end {high!r}")
 
     def spike(self, u: jax.Array) -> jax.Array:
         """The number of spikes, 0 to `max_count`."""

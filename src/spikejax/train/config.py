@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from flax import nnx
 
 from spikejax import models
 from spikejax.cells import IF, LIF, ParametricLIF
+from spikejax.checks import check_integer, check_number, check_option
 from spikejax.datasets import ImageData, load_digits, load_fashion_mnist, load_mnist
 from spikejax.encoding import Poisson
 from spikejax.losses import cross_entropy_rate, mse_rate
@@ -117,24 +117,21 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"`{name}` must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}")
+            check_option(name, getattr(self, name), get_args(choices))
         for name in ("steps", "epochs", "batch_size", "channels", "voters", "patience", "chunk"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"`{name}` must be >= 1, got {value}")
+            if value is not None:
+                check_integer(name, value)
         if self.dataset == "digits" and self.data is not None:
             raise ValueError(f"`data` must not be given with digits, which are built in, got {self.data!r}")
-        if not 0 <= self.warmup < self.epochs:
-            raise ValueError(f"`warmup` must be from 0 to below the {self.epochs} epochs, got {self.warmup}")
+        check_integer("warmup", self.warmup, ge=0, le=self.epochs - 1, remedy=f"there are {self.epochs} epochs")
         if self.neuron == "relu" and (self.encoder, self.steps) != ("direct", 1):
             raise ValueError(
                 f"`neuron` relu has no time: it needs encoder direct and 1 step, got {self.encoder} and {self.steps}"
             )
-        if self.neuron != "if" and not 1 < self.tau < math.inf:
-            raise ValueError(f"`tau` must be > 1 and finite, got {self.tau}: it is in time steps")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")
+        if self.neuron != "if":
+            check_number("tau", self.tau, gt=1, remedy="it is a time constant, in steps")
+        check_integer("seed", self.seed, ge=0, le=2**32 - 1)
         make_optimizer(self.optimizer, make_schedule(self.schedule, self.learning_rate, 1))
 
     @classmethod

@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 import optax
 
+from spikejax.checks import check_integer, check_number, check_option
+
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["constant", "cosine", "step", "exponential"]
 
@@ -26,10 +28,9 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
     Raises:
         ValueError: an unknown name, a rate <= 0 or infinite, or a warm-up as long as the training.
     """
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"`learning_rate` must be > 0 and finite, got {learning_rate!r}")
-    if not 0 <= warmup < max(steps, 1):
-        raise ValueError(f"`warmup` must be from 0 to below the {steps} training steps, got {warmup}")
+    check_option("schedule", name, get_args(Schedule))
+    check_number("learning_rate", learning_rate, gt=0)
+    check_integer("warmup", warmup, ge=0, le=max(steps, 1) - 1, remedy=f"there are {steps} training steps")
     rest = steps - warmup
     if name == "constant":
         schedule = optax.constant_schedule(learning_rate)
@@ -38,10 +39,8 @@ def make_schedule(name: str, learning_rate: float, steps: int, *, warmup: int = 
     elif name == "step":
         drops = {math.ceil(rest / 2): 0.1, math.ceil(rest * 3 / 4): 0.1}
         schedule = optax.piecewise_constant_schedule(learning_rate, drops)
-    elif name == "exponential":
-        schedule = optax.exponential_decay(learning_rate, rest, 0.01)
     else:
-        raise ValueError(f"`schedule` must be one of {', '.join(get_args(Schedule))}, got {name!r}")
+        schedule = optax.exponential_decay(learning_rate, rest, 0.01)
     if not warmup:
         return schedule
     return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), schedule], [warmup])
@@ -57,8 +56,7 @@ def make_optimizer(name: str, learning_rate: optax.ScalarOrSchedule) -> optax.Gr
     Raises:
         ValueError: an unknown name.
     """
-    if name not in get_args(Optimizer):
-        raise ValueError(f"`optimizer` must be one of {', '.join(get_args(Optimizer))}, got {name!r}")
+    check_option("optimizer", name, get_args(Optimizer))
     if name == "sgd":
         return optax.sgd(learning_rate, momentum=0.9)
     return getattr(optax, name)(learning_rate)

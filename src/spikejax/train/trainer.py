@@ -10,6 +10,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_integer
 from spikejax.losses import firing_rate, mse_rate
 from spikejax.nn import Container
 from spikejax.scan import run
@@ -93,8 +94,7 @@ class Trainer:
         seed: int = 0,
     ) -> None:
         for name, value in (("steps", steps), ("batch_size", batch_size)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be >= 1, got {value}")
+            check_integer(name, value)
         self.optimizer, self.loss, self.scale, self.batch_size = optimizer, loss, scale, batch_size
         self.how = {"steps": steps, "chunk": chunk, "remat": remat}
         self.key = jax.random.key(seed)

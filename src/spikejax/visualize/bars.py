@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikejax.checks import check_number
 from spikejax.visualize.canvas import as_values, new_figure, whole_ticks
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def plot_bars_3d(
             f"`values` must be at most {_MOST_BARS}, got the shape {array.shape}: give a part of them, or draw all "
             "with `plot_heatmap`"
         )
-    if not 0 <= elevation <= 90:
-        raise ValueError(f"`elevation` must be from 0 to 90 degrees, got {elevation}")
+    check_number("elevation", elevation, ge=0, le=90, remedy="it is in degrees")
     figure = new_figure(8.0, 6.0)
     plot = figure.add_subplot(projection="3d", computed_zorder=False)
     steps, neurons = array.shape

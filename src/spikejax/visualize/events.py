@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikejax.checks import check_integer, check_number
 from spikejax.visualize.canvas import BLUE, VERMILION, as_values, new_figure
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def plot_events(
     counts, full = _as_events(frames, full)
     shown = np.linspace(0, len(counts) - 1, min(len(counts), _MOST_FRAMES)).round().astype(int)
     columns = min(_MOST_COLUMNS, len(shown)) if columns is None else columns
-    if columns < 1:
-        raise ValueError(f"`columns` must be >= 1, got {columns}")
+    check_integer("columns", columns)
     rows, columns = math.ceil(len(shown) / columns), min(columns, len(shown))
     height, width = counts.shape[1:3]
     side = min(7.6 / columns, 2.6)
@@ -85,10 +85,8 @@ def save_events_gif(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"`path` must end in .gif, got {str(path)!r}")
-    if not 0 < fps <= 50:
-        raise ValueError(f"`fps` must be above 0 and at most 50, got {fps}: viewers slow down what is faster")
-    if size < 1:
-        raise ValueError(f"`size` must be >= 1, got {size}")
+    check_number("fps", fps, gt=0, le=50, remedy="viewers slow down what is faster")
+    check_integer("size", size)
     counts, full = _as_events(frames, full)
     try:
         from PIL import Image
@@ -115,13 +113,11 @@ def _as_events(frames: ArrayLike, full: float | None) -> tuple[np.ndarray, float
             f"`frames` must have 2 polarities on the last axis, got {counts.shape[-1]} in the shape {counts.shape}: "
             "draw other frames with `plot_feature_maps`"
         )
-    if counts.min() < 0:
-        raise ValueError(f"`frames` of shape {counts.shape} must be numbers of events, >= 0, got {counts.min()}")
+    check_number("frames", counts, ge=0, remedy="they are numbers of events")
     if full is None:
         some = counts[counts > 0]
         full = float(np.quantile(some, 0.99, method="higher")) if some.size else 1.0
-    if not full > 0 or not math.isfinite(full):
-        raise ValueError(f"`full` must be above 0 and finite, got {full}")
+    check_number("full", full, gt=0)
     return counts, full
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikejax.checks import check_integer
 from spikejax.visualize.canvas import as_values, new_figure, whole_ticks
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ def _draw_sheet(
     """Draws pictures `[n, H, W]` in rows, whose numbers stand at their left where it is said what they are of."""
     count, height, width = pictures.shape
     columns = math.ceil(math.sqrt(count)) if columns is None else columns
-    if columns < 1:
-        raise ValueError(f"`columns` must be >= 1, got {columns}")
+    check_integer("columns", columns)
     rows = math.ceil(count / columns)
     sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
     for index, picture in enumerate(pictures):

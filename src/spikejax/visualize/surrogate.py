@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
+from spikejax.checks import check_integer, check_number
 from spikejax.surrogate import SurrogateFunction
 from spikejax.visualize.canvas import BLACK, BLUE, VERMILION, new_figure
 
@@ -29,11 +30,10 @@ def plot_surrogates(surrogates: Sequence[SurrogateFunction], *, reach: float = 2
         ValueError: `surrogates` is empty, `reach` <= 0 or `columns` < 1.
         ImportError: matplotlib is not installed.
     """
-    if not surrogates or not reach > 0 or columns < 1:
-        raise ValueError(
-            f"`surrogates` must not be empty, `reach` > 0 and `columns` >= 1, got {len(surrogates)} surrogates, "
-            f"{reach} and {columns}"
-        )
+    check_number("reach", reach, gt=0)
+    check_integer("columns", columns)
+    if not surrogates:
+        raise ValueError("`surrogates` must hold at least one surrogate, got none")
     columns = min(columns, len(surrogates))
     rows = ceil(len(surrogates) / columns)
     figure = new_figure(max(2.9 * columns, 4.0), 2.2 * rows + 0.5)

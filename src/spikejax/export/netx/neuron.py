@@ -5,8 +5,8 @@ from jax.typing import DTypeLike
 
 from spikejax.cells import Neuron
 from spikejax.cells.current import SynapticCurrent
+from spikejax.checks import check_number
 from spikejax.export.netx.fixed import DECAY_BITS, SHIFT, add_wrapping, clamp, leak, round_through
-from spikejax.pytree import check
 from spikejax.typing import Array, Shape, State
 
 MAX_THRESHOLD = (1 << 17) - 1
@@ -50,8 +50,8 @@ class LoihiLIF(Neuron):
         """Raises ValueError unless the decays are shares, the scale is > 0 and the reset goes to 0."""
         super().validate()
         for name in ("current_decay", "voltage_decay"):
-            check(name, getattr(self, name), lambda d: (d >= 0) & (d <= 1), "within [0, 1]", "it is a share a step")
-        check("scale", self.scale, lambda s: s > 0, "> 0")
+            check_number(name, getattr(self, name), ge=0, le=1, remedy="it is a share a step")
+        check_number("scale", self.scale, gt=0)
         if not isinstance(self.v_reset, float | int) or self.v_reset != 0:
             raise ValueError(f"`v_reset` must be 0, got {self.v_reset!r}: Loihi's membranes are reset to 0")
 

@@ -7,6 +7,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
+from spikejax.checks import check_number
 from spikejax.export.netx.fixed import WEIGHT_STEP, quantize_weights, round_through
 from spikejax.typing import Array
 
@@ -125,8 +126,7 @@ class WholeInput(nnx.Module):
     """
 
     def __init__(self, scale: float) -> None:
-        if not scale > 0:
-            raise ValueError(f"`input_scale` must be > 0, got {scale}")
+        check_number("input_scale", scale, gt=0)
         self.scale = float(scale)
 
     def __call__(self, x: Array) -> Array:

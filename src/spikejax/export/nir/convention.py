@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from spikejax.checks import check_number
+
 METADATA = ("producer", "dt", "reset")
 """What a graph of spikejax says of itself; no reader may rely on it."""
 
@@ -24,10 +26,7 @@ def library() -> Any:
 
 def check_dt(dt: float) -> None:
     """Raises ValueError unless `dt` is a time."""
-    if not (dt > 0 and math.isfinite(dt)):
-        raise ValueError(
-            f"`dt` must be > 0 and finite, got {dt!r}: it is the length of a step in seconds, such as 1e-4"
-        )
+    check_number("dt", dt, gt=0, remedy="it is the length of a step in seconds, such as 1e-4")
 
 
 def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:

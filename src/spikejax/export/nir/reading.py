@@ -11,6 +11,7 @@ from flax import nnx
 
 from spikejax import nn
 from spikejax.cells import LeakyIntegrator, LinearLIF
+from spikejax.checks import check_option
 from spikejax.export.nir.cells import READERS, IfGain, Site, neurons
 from spikejax.export.nir.convention import channels_last, check_dt, flattened, library
 from spikejax.export.nir.graph import WEIGHTS, Link, links, load, report_metadata
@@ -50,8 +51,7 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     brain-inspired computing", 2024.
     """
     check_dt(dt)
-    if if_gain not in ("auto", "r", "r*dt"):
-        raise ValueError(f"`if_gain` must be 'auto', 'r' or 'r*dt', got {if_gain!r}")
+    check_option("if_gain", if_gain, ("auto", "r", "r*dt"))
     nir = library()
     if isinstance(graph, str | os.PathLike):
         graph = load(graph)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from spikejax.checks import check_option
 from spikejax.export import chain as plain
 from spikejax.export.nir.convention import channels_first, check_dt, flattened, library
 from spikejax.export.nir.neurons import Layout, Named, neuron_nodes, with_gains_folded
@@ -44,8 +45,7 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
     brain-inspired computing", 2024, in forward Euler steps.
     """
     check_dt(dt)
-    if recurrent not in ("cycle", "graph"):
-        raise ValueError(f"`recurrent` must be 'cycle' or 'graph', got {recurrent!r}")
+    check_option("recurrent", recurrent, ("cycle", "graph"))
     nir = library()
     layers = with_gains_folded(plain.chain(net, sample_shape))
     if not layers:

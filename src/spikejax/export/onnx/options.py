@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from spikejax.checks import check_integer, check_option
+
 Form = Literal["step", "unrolled"]
 Dtype = Literal["float32", "float16"]
 Layout = Literal["NCHW", "NHWC"]
@@ -48,17 +50,15 @@ class Options:
         unrolled = {"input": Input, "readout": Readout}
         for name, allowed in (choices | unrolled).items():
             value = getattr(self, name)
-            if value not in get_args(allowed) and (name in choices or value is not None):
-                raise ValueError(f"`{name}` must be one of {', '.join(get_args(allowed))}, got {value!r}")
+            if name in choices or value is not None:
+                check_option(name, value, get_args(allowed))
         for name in ("steps", *unrolled):
             if self.form == "step" and getattr(self, name) is not None:
                 raise ValueError(f"`{name}` has no effect in the step form, whose host counts the steps: leave it out")
-        if self.form == "unrolled" and (self.steps is None or self.steps < 1):
-            raise ValueError(f"`steps` must be >= 1 in the unrolled form, got {self.steps}")
-        if self.batch < 1:
-            raise ValueError(f"`batch` must be >= 1, got {self.batch}")
-        if self.opset not in OPSETS:
-            raise ValueError(f"`opset` must be from {OPSETS[0]} to {OPSETS[-1]}, got {self.opset}")
+        if self.form == "unrolled":
+            check_integer("steps", self.steps, remedy="the unrolled form repeats the step as often")
+        check_integer("batch", self.batch)
+        check_integer("opset", self.opset, ge=OPSETS[0], le=OPSETS[-1])
 
     @property
     def static(self) -> bool:

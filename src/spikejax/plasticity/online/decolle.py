@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from spikejax.checks import check_key, check_type
 from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule, check_key
+from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.plasticity.online.step import Memory, OnlineStep
 from spikejax.typing import Array, State
@@ -41,8 +42,7 @@ class DECOLLE(OnlineRule):
     def validate(self) -> None:
         """Raises TypeError unless `base` is a rule for single layers, and `key` a key."""
         check_key(self.key)
-        if not isinstance(self.base, LocalRule):
-            raise TypeError(f"`base` must be SLTT(), OTTT(), DiagonalRTRL() or EProp(), got {self.base!r}")
+        check_type("base", self.base, LocalRule, "SLTT(), OTTT(), DiagonalRTRL() or EProp()")
 
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
         """The state, the zeros of the base rule, and the read-outs."""

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from spikejax.cells import ChargeFireReset
+from spikejax.checks import check_number
 from spikejax.kernels.template import why_not_fused
 from spikejax.plasticity.online.ottt import is_membrane, slope_of_membrane
 from spikejax.plasticity.online.rtrl import DiagonalRTRL
 from spikejax.plasticity.online.step import CellInput, OnlineStep
-from spikejax.pytree import check
 from spikejax.typing import Array, State
 
 
@@ -41,7 +41,7 @@ class EProp(DiagonalRTRL):
     def validate(self) -> None:
         """Raises ValueError unless `kappa` is from 0 to 1."""
         if self.kappa is not None:
-            check("kappa", self.kappa, lambda a: (a >= 0) & (a <= 1), "from 0 to 1")
+            check_number("kappa", self.kappa, ge=0, le=1)
 
     @staticmethod
     def jacobian_step(cell: ChargeFireReset, state: State, x: Array) -> tuple[State, Array]:

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from spikejax.checks import check_integer, check_key
 from spikejax.kernels.template import floats, with_floats
 from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, OnlineRule, check_key
+from spikejax.plasticity.online.rule import Carry, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.plasticity.online.step import OnlineStep
-from spikejax.pytree import check
 from spikejax.typing import Array, State
 
 
@@ -52,9 +52,7 @@ class ForwardGradient(OnlineRule):
     def validate(self) -> None:
         """Raises ValueError unless `samples` counts, TypeError for what is no key."""
         check_key(self.key)
-        if not isinstance(self.samples, int):
-            raise TypeError(f"`samples` must be a whole number such as 1, got {self.samples!r}")
-        check("samples", self.samples, lambda n: n >= 1, ">= 1")
+        check_integer("samples", self.samples)
 
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
         """The directions, and a state that depends on nothing yet."""

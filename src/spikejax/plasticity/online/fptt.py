@@ -4,12 +4,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from spikejax.checks import check_number
 from spikejax.plasticity.online.model import Model
 from spikejax.plasticity.online.rule import Carry, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
-from spikejax.pytree import check
 from spikejax.typing import Array, State
 
 
@@ -55,7 +54,7 @@ class FPTT(OnlineRule):
 
     def validate(self) -> None:
         """Raises ValueError unless `alpha` > 0."""
-        check("alpha", self.alpha, lambda a: (a > 0) & np.isfinite(a), "> 0 and finite")
+        check_number("alpha", self.alpha, gt=0)
 
     def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
         """The parameters as their own mean, and no last step."""

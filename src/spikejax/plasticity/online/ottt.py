@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
+from spikejax.checks import check_number
 from spikejax.kernels.template import floats, why_not_fused, with_floats
 from spikejax.plasticity.online.columns import Columns, columns_of
 from spikejax.plasticity.online.influence import attach
 from spikejax.plasticity.online.rule import LocalRule
 from spikejax.plasticity.online.signal import Constants, Layer, Parameters, Signal, StepFunction
 from spikejax.plasticity.online.step import CellInput, OnlineStep
-from spikejax.pytree import check
 from spikejax.typing import Array, State
 
 
@@ -47,7 +47,7 @@ class OTTT(LocalRule):
     def validate(self) -> None:
         """Raises ValueError unless `leak` is from 0 to 1."""
         if self.leak is not None:
-            check("leak", self.leak, lambda a: (a >= 0) & (a <= 1), "from 0 to 1")
+            check_number("leak", self.leak, ge=0, le=1)
 
     def take(self, step: OnlineStep, at: CellInput) -> tuple[State, Array]:
         """The step, whose current sees the weights through the traces."""

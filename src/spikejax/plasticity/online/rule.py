@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from spikejax.checks import check_type
 from spikejax.plasticity.online.model import Loss, Model, check_sequence, first_state, split
 from spikejax.plasticity.online.step import CellInput, OnlineStep
 from spikejax.pytree import Struct
@@ -156,7 +157,7 @@ def value_and_grad_online(rule: OnlineRule) -> Any:
         TypeError: `rule` is no rule, or the network is none.
         ValueError: targets and input differ in their steps, the loss is no scalar, or a cell has no single step.
     """
-    check_rule(rule)
+    check_type("rule", rule, OnlineRule, "an online rule such as OTTT()")
 
     def value_and_grad(loss: Loss, net: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
         xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
@@ -185,7 +186,7 @@ def train_online(rule: OnlineRule, optimizer: Any) -> Any:
     Raises:
         TypeError: `rule` is no rule, or has no single step, as BPTT.
     """
-    check_rule(rule)
+    check_type("rule", rule, OnlineRule, "an online rule such as OTTT()")
 
     def train(loss: Loss, net: Any, opt_state: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
         xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
@@ -207,16 +208,3 @@ def train_online(rule: OnlineRule, optimizer: Any) -> Any:
         return opt_state, values
 
     return train
-
-
-def check_rule(rule: Any) -> None:
-    """Raises TypeError unless `rule` is an online rule."""
-    if not isinstance(rule, OnlineRule):
-        raise TypeError(f"`rule` must be an online rule such as OTTT(), got {rule!r}")
-
-
-def check_key(key: Any) -> None:
-    """Raises TypeError unless `key` is a `jax.random.key`."""
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        raise TypeError(f"`key` must be a jax.random.key, such as jax.random.key(0), got {dtype or key!r}")
