@@ -4,10 +4,10 @@ import pytest
 from tests.documented import check_documented
 
 from spikejax import plasticity
-from spikejax.plasticity import Rule
+from spikejax.plasticity import PlasticityRule
 from spikejax.pytree import Struct
 
-BASES = {"Rule", "TraceRule", "RewardRule"}
+BASES = {"PlasticityRule", "TraceRule", "RewardRule"}
 RULES = [
     name
     for name in plasticity.__all__
@@ -20,7 +20,7 @@ RULES = [
 
 def test_rules_are_rules():
     assert len(RULES) >= 6
-    assert all(isinstance(getattr(plasticity, name)(), Rule) for name in RULES)
+    assert all(isinstance(getattr(plasticity, name)(), PlasticityRule) for name in RULES)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -189,7 +189,11 @@ def test_the_loss_of_what_was_learnt_has_a_gradient():
             r"layer 2 \(MaxPool\) must be a layer that is linear in its kernel, exactly one of Linear",
         ),
         ({"4.2": STDP()}, ValueError, r"layer 4.2 \(Linear\) must be followed by the cell that it drives, got nothing"),
-        ({"1": STDP()}, ValueError, r"STDP changes `kernel`, which layer 1 does not have .* attach it to a synapse"),
+        (
+            {"1": STDP()},
+            ValueError,
+            r"STDP changes `kernel`, which layer 1 does not have .* attach it to a layer with a kernel",
+        ),
         ({"1": ThresholdHomeostasis()}, ValueError, r"changes `v_threshold`, which layer 1 .*: give it as an array"),
         ({"0": STDP}, TypeError, r"`rules`\['0'\] must be a rule such as STDP\(\)"),
         ({"0": MSTDP()}, ValueError, r"`rewards` must be given, because the rule of layer 0 takes them"),

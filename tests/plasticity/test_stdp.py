@@ -11,7 +11,7 @@ from jax import lax
 from jax.test_util import check_grads
 from tests.nn.linear_layers import SYNAPSES, activity, correlate, make, spikes
 
-from spikejax.plasticity import STDP, SoftBound, Traces, TripletSTDP
+from spikejax.plasticity import STDP, SoftBound, SpikeTraces, TripletSTDP
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN, LEARNERS = np.load(FOLDER / "spikingjelly.npz"), np.load(FOLDER / "plasticity.npz")
@@ -189,7 +189,7 @@ def test_every_sample_of_a_batch_counts():
 def test_one_step_by_the_definition():
     layer, shape = make("depthwise")
     pre, post = activity(layer, shape)
-    rule, traces = STDP(2.0, 4.0), Traces(2 * pre[1], post[1])
+    rule, traces = STDP(2.0, 4.0), SpikeTraces(2 * pre[1], post[1])
     state, change = rule.step(traces, layer, pre[0], post[0])
     p, q = pre[1] + pre[0], 0.75 * post[1] + post[0]
     np.testing.assert_allclose(state.pre, p)

@@ -1,4 +1,4 @@
-"""Learning on the spot: by spike timing and reward, and by gradients forward in time; traces are the rules' own."""
+"""Learning rules: local ones by spike timing and reward, and gradients forward in time."""
 
 from spikejax.plasticity.bounds import SoftBound, keep_within, normalize
 from spikejax.plasticity.homeostasis import RateState, SynapticScaling, ThresholdHomeostasis
@@ -19,7 +19,7 @@ from spikejax.plasticity.online import (
     value_and_grad_online,
 )
 from spikejax.plasticity.reward import MSTDP, MSTDPET, EligibilityState, RewardRule, RewardState
-from spikejax.plasticity.rule import Pairs, Rule, TraceRule, Traces
+from spikejax.plasticity.rule import PlasticityRule, SpikePairs, SpikeTraces, TraceRule
 from spikejax.plasticity.short_term import Resources, TsodyksMarkram
 from spikejax.plasticity.stdp import STDP, TripletSTDP, TripletTraces
 
@@ -40,17 +40,17 @@ __all__ = [
     "Learned",
     "LocalRule",
     "OnlineRule",
-    "Pairs",
+    "PlasticityRule",
     "RateState",
     "Resources",
     "RewardRule",
     "RewardState",
-    "Rule",
     "SoftBound",
+    "SpikePairs",
+    "SpikeTraces",
     "SynapticScaling",
     "ThresholdHomeostasis",
     "TraceRule",
-    "Traces",
     "TripletSTDP",
     "TripletTraces",
     "TsodyksMarkram",

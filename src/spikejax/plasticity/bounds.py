@@ -1,6 +1,7 @@
-"""Weights within bounds: softly, by how far they may still go, or hard, after each update; and of a fixed sum."""
+"""Bounds of weights: soft, by the distance that is left, or hard, after each update; and weights of a fixed sum."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,11 @@ from spikejax.checks import check_number
 from spikejax.pytree import Struct
 from spikejax.typing import Array
 
+_Tree = TypeVar("_Tree")
+
 
 class SoftBound(Struct):
-    """How strongly a weight changes that slows down towards a bound; an `f_pre` or `f_post` of a rule.
+    """Strength of a change that slows down towards a bound; an `f_pre` or `f_post` of a rule.
 
         f(W) = amplitude |limit - W|^exponent      on the right side of the limit, 0 beyond it
 
@@ -22,7 +25,7 @@ class SoftBound(Struct):
         limit: the bound.
         amplitude: factor of the change.
         exponent: 1 multiplicative, 0 additive up to the bound, in between a mixture; >= 0.
-        upper: whether the limit is an upper bound (of growth) or a lower one (of shrinking).
+        upper: True for an upper bound (of growth), False for a lower one (of shrinking).
 
     Raises:
         ValueError: the exponent is < 0.
@@ -89,15 +92,17 @@ def normalize(total: float) -> optax.GradientTransformationExtraArgs:
     return _projection("normalize", project)
 
 
-def _projection(name: str, project: Any) -> optax.GradientTransformationExtraArgs:
-    """The transformation that makes parameters end up where `project` puts them."""
+def _projection(name: str, project: Callable[[Array], Array]) -> optax.GradientTransformationExtraArgs:
+    """The transformation after which parameters are at the values that `project` gives."""
 
-    def update(updates: Any, state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
+    def update(
+        updates: _Tree, state: optax.OptState, params: _Tree | None = None, **_: object
+    ) -> tuple[_Tree, optax.OptState]:
         if params is None:
-            raise ValueError(f"`params` must be given to the update of {name}, which depends on where they end up")
+            raise ValueError(f"`params` must be given to the update of {name}, which depends on the updated values")
         return jax.tree.map(lambda u, p: project(p + u) - p, updates, params), state
 
-    def init(params: Any) -> optax.EmptyState:
+    def init(params: optax.Params) -> optax.EmptyState:
         return optax.EmptyState()
 
     return optax.GradientTransformationExtraArgs(init, update)

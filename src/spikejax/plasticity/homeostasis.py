@@ -1,14 +1,14 @@
-"""Rules that keep firing rates where they should be, by the weights or by the threshold."""
+"""Rules that hold firing rates at a target, by the weights or by the threshold."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
-from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_number, check_tau
 from spikejax.nn import LinearMap
+from spikejax.plasticity.rule import LearningLayer
 from spikejax.pytree import Struct
 from spikejax.typing import Array, Shape
 
@@ -38,7 +38,7 @@ class _Homeostasis(Struct):
         check_tau("tau", self.tau, ge=1)
 
     def error(self, state: RateState, post: Array) -> tuple[RateState, Array]:
-        """The next rate, and how far it is below the target."""
+        """The next rate, and its distance below the target."""
         mean = jnp.mean(post, axis=tuple(range(post.ndim - 1)))
         rate = state.rate + (mean - state.rate) / self.tau
         return RateState(rate), self.target - rate
@@ -60,7 +60,7 @@ class SynapticScaling(_Homeostasis):
         dW[t] = W (target - r[t])
 
     Args:
-        target: firing rate to keep, in spikes a step, within [0, 1].
+        target: firing rate to hold, in spikes a step, within [0, 1].
         tau: time constant of the rate in steps, >= 1.
 
     Raises:
@@ -72,17 +72,15 @@ class SynapticScaling(_Homeostasis):
 
     parameter = "kernel"
 
-    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
         """The rate before the first step, the target; for an input of the synapse of `shape` `[N, *]`."""
         return self.start(LinearMap.of(layer).output(shape, dtype).shape[-1], dtype)
 
-    def step(self, state: RateState, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[RateState, Array]:
+    def step(self, state: RateState, layer: LearningLayer, pre: Array, post: Array) -> tuple[RateState, Array]:
         """One step: the next rate and the change of the weight; `pre` is not needed."""
         return self.steps(state, layer, pre, post[None])
 
-    def steps(
-        self, state: RateState, layer: nnx.Module | LinearMap, pre: Array, post: Array
-    ) -> tuple[RateState, Array]:
+    def steps(self, state: RateState, layer: LearningLayer, pre: Array, post: Array) -> tuple[RateState, Array]:
         """A whole sequence at once: `post` `[T, N, *]`."""
         state, error = self.errors(state, post)
         return state, LinearMap.of(layer).weight * error
@@ -97,7 +95,7 @@ class ThresholdHomeostasis(_Homeostasis):
     The cell needs a threshold a neuron: `sx.LIF(v_threshold=jnp.ones(400))`.
 
     Args:
-        target: firing rate to keep, in spikes a step, within [0, 1].
+        target: firing rate to hold, in spikes a step, within [0, 1].
         tau: time constant of the rate in steps, >= 1.
 
     Raises:
@@ -110,15 +108,15 @@ class ThresholdHomeostasis(_Homeostasis):
 
     parameter = "v_threshold"
 
-    def init_state(self, layer: Any, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> RateState:
         """The rate before the first step, the target; for an input of the cell of `shape` `[N, *]`."""
         return self.start(shape[-1], dtype)
 
-    def step(self, state: RateState, layer: Any, pre: Array, post: Array) -> tuple[RateState, Array]:
+    def step(self, state: RateState, layer: LearningLayer, pre: Array, post: Array) -> tuple[RateState, Array]:
         """One step: the next rate and the change of the threshold; `pre` is not needed."""
         return self.steps(state, layer, pre, post[None])
 
-    def steps(self, state: RateState, layer: Any, pre: Array, post: Array) -> tuple[RateState, Array]:
+    def steps(self, state: RateState, layer: LearningLayer, pre: Array, post: Array) -> tuple[RateState, Array]:
         """A whole sequence at once: `post` `[T, N, *]`."""
         state, error = self.errors(state, post)
         return state, -error

@@ -1,16 +1,15 @@
 """STDP that waits for a reward: at once, or through an eligibility trace."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_tau
 from spikejax.nn import LinearMap
-from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
+from spikejax.plasticity.rule import LearningLayer, SpikePairs, SpikeTraces, TraceRule, check_traces, decay
 from spikejax.typing import Array, Shape, State
 
 
@@ -20,12 +19,12 @@ class RewardState(NamedTuple):
     Attributes:
         pre: trace of the input `[N, *]`.
         post: trace of the output `[N, *]`.
-        pairs: what was multiplied at the last step; its products are the eligibility that the next reward meets.
+        pairs: factors of the last step, whose products are the eligibility that the next reward meets.
     """
 
     pre: Array
     post: Array
-    pairs: Pairs
+    pairs: SpikePairs
 
 
 class EligibilityState(NamedTuple):
@@ -34,13 +33,13 @@ class EligibilityState(NamedTuple):
     Attributes:
         pre: trace of the input `[N, *]`.
         post: trace of the output `[N, *]`.
-        pairs: what was multiplied at the last step.
+        pairs: factors of the last step.
         eligibility: eligibility trace of every synapse in every sample `[N, *W]`.
     """
 
     pre: Array
     post: Array
-    pairs: Pairs
+    pairs: SpikePairs
     eligibility: Array
 
 
@@ -56,48 +55,50 @@ class RewardRule(TraceRule):
         for name in ("tau_pre", "tau_post"):
             check_tau(name, getattr(self, name), gt=0)
 
-    def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
+    def pairs(self, state: SpikeTraces, pre: Array, post: Array) -> tuple[SpikeTraces, SpikePairs]:
         """The next traces; the input's trace with the output, and the input with the output's trace."""
         p = decay(state.pre, pre, jnp.exp(-1 / jnp.asarray(self.tau_pre)), self.nearest)
         q = decay(state.post, post, jnp.exp(-1 / jnp.asarray(self.tau_post)), self.nearest)
-        return Traces(p, q), Pairs((p, post), (pre, q))
+        return SpikeTraces(p, q), SpikePairs((p, post), (pre, q))
 
-    def pairs_before(self, state: Any, pre: Array, post: Array) -> tuple[Traces, Pairs, Pairs]:
-        """The last traces, what was multiplied one step before each step `[T, N, *]`, and at the last one."""
+    def pairs_before(
+        self, state: "RewardState | EligibilityState", pre: Array, post: Array
+    ) -> tuple[SpikeTraces, SpikePairs, SpikePairs]:
+        """The last traces, the factors one step before each step `[T, N, *]`, and those of the last one."""
         check_traces(state, pre, post)
-        traces, pairs = self.pairs_over_time(Traces(state.pre, state.post), pre, post)
+        traces, pairs = self.pairs_over_time(SpikeTraces(state.pre, state.post), pre, post)
         earlier = jax.tree.map(lambda first, later: jnp.concatenate((first[None], later[:-1])), state.pairs, pairs)
         return traces, earlier, jax.tree.map(lambda a: a[-1], pairs)
 
     def step(
-        self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array, reward: Array | float = 0.0
+        self, state: State, layer: LearningLayer, pre: Array, post: Array, reward: Array | float = 0.0
     ) -> tuple[State, Array]:
         """One step in time: `pre`, `post` `[N, *]`, `reward` `[N]` or one for all samples."""
         return self.steps(state, layer, pre[None], post[None], jnp.asarray(reward)[None])
 
     def steps(
-        self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array, rewards: Array | float = 0.0
+        self, state: State, layer: LearningLayer, pre: Array, post: Array, rewards: Array | float = 0.0
     ) -> tuple[State, Array]:
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         raise NotImplementedError(f"{type(self).__name__} must define `steps(self, state, layer, pre, post, rewards)`")
 
 
 class MSTDP(RewardRule):
-    """STDP whose changes a reward allows, scales, or turns round: no reward, no change.
+    """STDP whose changes a reward allows, scales, or inverts: no reward, no change.
 
         p[t] = exp(-1/tau_pre) p[t-1] + pre[t]        q[t] = exp(-1/tau_post) q[t-1] + post[t]
         z[t] = f_post(W) post[t] p[t]^T - f_pre(W) q[t] pre[t]^T
         dW[t] = sum_n r[t] z[t-1]
 
-    The reward of a step meets what the step before did. Sums over samples come last, so that each has a reward of its
-    own, and no z `[N, *W]` is ever held: the rewards go into the values after the synapse.
+    The reward of a step meets the eligibility of the step before. Sums over samples come last, so that each has a
+    reward of its own, and no z `[N, *W]` is ever held: the rewards go into the values after the synapse.
 
     Args:
         tau_pre: time constant of the trace of the input, in steps, > 0.
         tau_post: time constant of the trace of the output, in steps, > 0.
-        f_pre: how strongly an input spike after an output spike weakens: a number, an array that broadcasts to the
-            weight, or a function of the weight.
-        f_post: how strongly an output spike after an input spike strengthens; likewise.
+        f_pre: strength by which an input spike after an output spike weakens: a number, an array that broadcasts to
+            the weight, or a function of the weight.
+        f_post: strength by which an output spike after an input spike strengthens; likewise.
         nearest: True counts only the nearest earlier spike.
 
     Raises:
@@ -109,38 +110,38 @@ class MSTDP(RewardRule):
     SpikingJelly: `MSTDPLearner`, for dense layers one step at a time.
     """
 
-    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
-        """As `TraceRule.init_state`, with nothing for the first reward to meet."""
-        traces: Traces = super().init_state(layer, shape, dtype)
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> RewardState:
+        """As `TraceRule.init_state`, with no eligibility for the first reward to meet."""
+        traces: SpikeTraces = super().init_state(layer, shape, dtype)
         return RewardState(traces.pre, traces.post, _nothing(traces))
 
     def steps(
-        self, state: RewardState, layer: nnx.Module | LinearMap, pre: Array, post: Array, rewards: Array | float = 0.0
+        self, state: RewardState, layer: LearningLayer, pre: Array, post: Array, rewards: Array | float = 0.0
     ) -> tuple[RewardState, Array]:
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         traces, earlier, last = self.pairs_before(state, pre, post)
-        met = earlier.weighted(each_sample(rewards, *pre.shape[:2]))
-        return RewardState(*traces, last), self.change(layer, met)
+        rewarded = earlier.weighted(each_sample(rewards, *pre.shape[:2]))
+        return RewardState(*traces, last), self.change(layer, rewarded)
 
 
 class MSTDPET(RewardRule):
-    """`MSTDP` that remembers: the reward meets a decaying trace of what all earlier steps did.
+    """`MSTDP` with a memory: the reward meets a decaying trace of the eligibilities of all earlier steps.
 
         z as in MSTDP
         e[t] = exp(-1/tau_trace) e[t-1] + z[t-1] / tau_trace
         dW[t] = sum_n r[t] e[t]
 
-    Over a whole sequence the sum turns round: each z meets the discounted sum of the rewards after it, so that only the
-    last eligibility trace is ever held.
+    Over a whole sequence the sum is taken the other way round: each z meets the discounted sum of the rewards after it,
+    so that only the last eligibility trace is ever held.
 
     Args:
         tau_pre: time constant of the trace of the input, in steps, > 0.
         tau_post: time constant of the trace of the output, in steps, > 0.
-        f_pre: how strongly an input spike after an output spike weakens: a number, an array that broadcasts to the
-            weight, or a function of the weight.
-        f_post: how strongly an output spike after an input spike strengthens; likewise.
+        f_pre: strength by which an input spike after an output spike weakens: a number, an array that broadcasts to
+            the weight, or a function of the weight.
+        f_post: strength by which an output spike after an input spike strengthens; likewise.
         nearest: True counts only the nearest earlier spike.
-        tau_trace: time constant of the eligibility trace, in steps, > 0: how late a reward may come.
+        tau_trace: time constant of the eligibility trace, in steps, > 0: the longer, the later a reward may come.
 
     Raises:
         ValueError: a time constant is not > 0.
@@ -158,11 +159,9 @@ class MSTDPET(RewardRule):
         super().validate()
         check_tau("tau_trace", self.tau_trace, gt=0)
 
-    def init_state(
-        self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32
-    ) -> EligibilityState:
-        """As `MSTDP.init_state`, with no eligibility."""
-        traces: Traces = super().init_state(layer, shape, dtype)
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> EligibilityState:
+        """As `MSTDP.init_state`, with an eligibility trace of 0."""
+        traces: SpikeTraces = super().init_state(layer, shape, dtype)
         weight = LinearMap.of(layer).weight
         return EligibilityState(
             traces.pre, traces.post, _nothing(traces), jnp.zeros((shape[0], *weight.shape), weight.dtype)
@@ -171,35 +170,35 @@ class MSTDPET(RewardRule):
     def steps(
         self,
         state: EligibilityState,
-        layer: nnx.Module | LinearMap,
+        layer: LearningLayer,
         pre: Array,
         post: Array,
         rewards: Array | float = 0.0,
     ) -> tuple[EligibilityState, Array]:
         """A whole sequence at once: `pre`, `post` `[T, N, *]`, `rewards` `[T, N]` or `[T]`."""
         traces, earlier, last = self.pairs_before(state, pre, post)
-        kept = jnp.exp(-1 / jnp.asarray(self.tau_trace, state.eligibility.dtype))
+        factor = jnp.exp(-1 / jnp.asarray(self.tau_trace, state.eligibility.dtype))
 
-        def backwards(later: Array, now: Array) -> tuple[Array, Array]:
-            value = now + kept * later
+        def backwards(later: Array, reward: Array) -> tuple[Array, Array]:
+            value = reward + factor * later
             return value, value
 
         rewards = each_sample(rewards, *pre.shape[:2])
         value, values = lax.scan(backwards, jnp.zeros_like(rewards[0]), rewards, reverse=True)
         change = self.change(layer, earlier.weighted(values / self.tau_trace))
-        change += jnp.tensordot(kept * value, state.eligibility, 1)
+        change += jnp.tensordot(factor * value, state.eligibility, 1)
 
         steps = pre.shape[0]
-        left = kept ** jnp.arange(steps - 1, -1, -1) / self.tau_trace
-        faded = earlier.weighted(jnp.broadcast_to(left[:, None], rewards.shape))
+        share = factor ** jnp.arange(steps - 1, -1, -1) / self.tau_trace
+        faded = earlier.weighted(jnp.broadcast_to(share[:, None], rewards.shape))
         each = jax.vmap(lambda pairs: self.change(layer, pairs), in_axes=1)  # sample by sample
-        eligibility = kept**steps * state.eligibility + each(jax.tree.map(lambda a: a[:, :, None], faded))
+        eligibility = factor**steps * state.eligibility + each(jax.tree.map(lambda a: a[:, :, None], faded))
         return EligibilityState(*traces, last, eligibility), change
 
 
-def _nothing(traces: Traces) -> Pairs:
+def _nothing(traces: SpikeTraces) -> SpikePairs:
     """The pairs of no spikes, of the shape of these traces."""
-    return jax.tree.map(jnp.zeros_like, Pairs((traces.pre, traces.post), (traces.pre, traces.post)))
+    return jax.tree.map(jnp.zeros_like, SpikePairs((traces.pre, traces.post), (traces.pre, traces.post)))
 
 
 def each_sample(rewards: Array | float, steps: int, batch: int) -> Array:

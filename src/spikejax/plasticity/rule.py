@@ -1,7 +1,7 @@
-"""What a plasticity rule is, and what all rules of traces share."""
+"""The contract of plasticity rules, and the base of those that multiply traces."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
@@ -10,15 +10,19 @@ from jax.typing import DTypeLike
 
 from spikejax.nn import LinearMap
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Shape, State
+from spikejax.typing import Array, Cell, Shape, State
 
 WeightFunction: TypeAlias = float | Array | Callable[[Array], Array]
-"""How strongly a weight changes: a number, an array that broadcasts to the weight, or a function of the weight."""
+"""Strength of a change: a number, an array that broadcasts to the weight, or a function of the weight."""
+
+
+LearningLayer: TypeAlias = nnx.Module | LinearMap | Cell
+"""A layer with a kernel, or the cell whose parameter a rule changes."""
 
 
 @runtime_checkable
-class Rule(Protocol):
-    """How one parameter of a layer changes with what goes into the layer and with the spikes that come of it.
+class PlasticityRule(Protocol):
+    """Changes one parameter of a layer by the input of the layer and the spikes after it.
 
     Attributes:
         parameter: name of the parameter that the rule changes, such as "kernel".
@@ -26,20 +30,20 @@ class Rule(Protocol):
 
     parameter: str
 
-    def init_state(self, layer: Any, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
         """The traces before the first step, for an input of the layer of `shape` `[N, *]`."""
         ...
 
-    def step(self, state: State, layer: Any, pre: Array, post: Array) -> tuple[State, Array]:
+    def step(self, state: State, layer: LearningLayer, pre: Array, post: Array) -> tuple[State, Array]:
         """One step: input `pre` `[N, *]` and spikes `post` `[N, *]` to the next traces and the change."""
         ...
 
-    def steps(self, state: State, layer: Any, pre: Array, post: Array) -> tuple[State, Array]:
+    def steps(self, state: State, layer: LearningLayer, pre: Array, post: Array) -> tuple[State, Array]:
         """As `step` repeated over `[T, N, *]`, with the parameter as it is: the last traces and the sum of changes."""
         ...
 
 
-class Traces(NamedTuple):
+class SpikeTraces(NamedTuple):
     """The state of a rule of traces.
 
     Attributes:
@@ -51,8 +55,8 @@ class Traces(NamedTuple):
     post: Array
 
 
-class Pairs(NamedTuple):
-    """What a rule of traces multiplies at one step `[N, *]`, or at many `[T, N, *]`.
+class SpikePairs(NamedTuple):
+    """The factors that a rule of traces multiplies, of one step `[N, *]` or of many `[T, N, *]`.
 
     Attributes:
         up: the values before and after the synapse whose product strengthens it.
@@ -62,10 +66,10 @@ class Pairs(NamedTuple):
     up: tuple[Array, Array]
     down: tuple[Array, Array]
 
-    def weighted(self, factor: Array) -> "Pairs":
+    def weighted(self, factor: Array) -> "SpikePairs":
         """With each sample's products times `factor` `[N]`, or `[T, N]` where there are many steps."""
         scale = lambda a: a * factor.reshape(factor.shape + (1,) * (a.ndim - factor.ndim))  # noqa: E731
-        return Pairs((self.up[0], scale(self.up[1])), (self.down[0], scale(self.down[1])))
+        return SpikePairs((self.up[0], scale(self.up[1])), (self.down[0], scale(self.down[1])))
 
 
 class TraceRule(Struct, kw_only=True):
@@ -77,8 +81,8 @@ class TraceRule(Struct, kw_only=True):
     needs two correlations, `LinearMap.correlate_over_time`, whatever its length.
 
     Args:
-        f_pre: how strongly spikes before the synapse weaken it.
-        f_post: how strongly spikes after the synapse strengthen it.
+        f_pre: strength by which spikes before the synapse weaken it.
+        f_post: strength by which spikes after the synapse strengthen it.
     """
 
     f_pre: WeightFunction = 1.0
@@ -86,7 +90,7 @@ class TraceRule(Struct, kw_only=True):
 
     parameter = "kernel"
 
-    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> State:
         """The traces before the first step, all 0.
 
         Args:
@@ -99,25 +103,25 @@ class TraceRule(Struct, kw_only=True):
             ValueError: it does not accept the shape.
         """
         post = LinearMap.of(layer).output(shape, dtype).shape
-        return Traces(jnp.zeros(shape, dtype), jnp.zeros(post, dtype))
+        return SpikeTraces(jnp.zeros(shape, dtype), jnp.zeros(post, dtype))
 
-    def pairs(self, state: State, pre: Array, post: Array) -> tuple[State, Pairs]:
-        """The next traces, and what is multiplied at this step; elementwise, without the weight."""
+    def pairs(self, state: State, pre: Array, post: Array) -> tuple[State, SpikePairs]:
+        """The next traces, and the factors of this step; elementwise, without the weight."""
         raise NotImplementedError(f"{type(self).__name__} must define `pairs(self, state, pre, post)`")
 
-    def change(self, layer: nnx.Module | LinearMap, pairs: Pairs) -> Array:
-        """The change of the weight that `pairs` `[T, N, *]` stand for, in the shape of the weight."""
+    def change(self, layer: LearningLayer, pairs: SpikePairs) -> Array:
+        """The change of the weight by `pairs` `[T, N, *]`, in the shape of the weight."""
         synapse = LinearMap.of(layer)
         up, down = synapse.correlate_over_time(*pairs.up), synapse.correlate_over_time(*pairs.down)
         return _strength(self.f_post, synapse.weight) * up - _strength(self.f_pre, synapse.weight) * down
 
-    def step(self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[State, Array]:
+    def step(self, state: State, layer: LearningLayer, pre: Array, post: Array) -> tuple[State, Array]:
         """One step in time.
 
         Args:
             state: the traces.
             layer: the synapse; see `sx.nn.LinearMap`.
-            pre: what goes into it `[N, *]`.
+            pre: its input `[N, *]`.
             post: the spikes of the neurons that it drives `[N, *]`.
 
         Returns:
@@ -129,13 +133,13 @@ class TraceRule(Struct, kw_only=True):
         """
         return self.steps(state, layer, pre[None], post[None])
 
-    def steps(self, state: State, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[State, Array]:
+    def steps(self, state: State, layer: LearningLayer, pre: Array, post: Array) -> tuple[State, Array]:
         """A whole sequence at once: `step` repeated, with the weight as it is.
 
         Args:
             state: the traces before the first step.
             layer: the synapse; see `sx.nn.LinearMap`.
-            pre: what goes into it `[T, N, *]`.
+            pre: its input `[T, N, *]`.
             post: the spikes of the neurons that it drives `[T, N, *]`.
 
         Returns:
@@ -148,13 +152,13 @@ class TraceRule(Struct, kw_only=True):
         state, pairs = self.pairs_over_time(state, pre, post)
         return state, self.change(layer, pairs)
 
-    def pairs_over_time(self, state: State, pre: Array, post: Array) -> tuple[State, Pairs]:
-        """The last traces, and what is multiplied at each step `[T, N, *]`."""
+    def pairs_over_time(self, state: State, pre: Array, post: Array) -> tuple[State, SpikePairs]:
+        """The last traces, and the factors of every step `[T, N, *]`."""
         check_traces(state, pre, post)
-        return lax.scan(lambda state, now: self.pairs(state, *now), state, (pre, post))
+        return lax.scan(lambda state, spikes: self.pairs(state, *spikes), state, (pre, post))
 
 
-def check_traces(state: Any, pre: Array, post: Array) -> None:
+def check_traces(state: State, pre: Array, post: Array) -> None:
     """Raises `ValueError` unless `pre` and `post` `[T, N, *]` fit each other and the traces."""
     for name, values in (("pre", pre), ("post", post)):
         trace = getattr(state, name)
@@ -167,10 +171,10 @@ def check_traces(state: Any, pre: Array, post: Array) -> None:
         raise ValueError(f"`pre` and `post` must have as many steps, got {pre.shape[0]} and {post.shape[0]}")
 
 
-def decay(trace: Array, spikes: Array, kept: float | Array, nearest: bool) -> Array:
-    """The next trace: what is `kept` of it and the spikes, or the nearest spike alone."""
-    old = trace * kept
-    new = jnp.where(spikes > 0, spikes, old) if nearest else old + spikes
+def decay(trace: Array, spikes: Array, factor: float | Array, nearest: bool) -> Array:
+    """The next trace: the old one times `factor` plus the spikes, or the nearest spike alone."""
+    faded = trace * factor
+    new = jnp.where(spikes > 0, spikes, faded) if nearest else faded + spikes
     return new.astype(trace.dtype)
 
 

@@ -59,7 +59,7 @@ class TsodyksMarkram(Struct):
         return Resources(jnp.zeros(shape, dtype), jnp.ones(shape, dtype))
 
     def step(self, state: Resources, x: Array) -> tuple[Resources, Array]:
-        """One step: spikes `x` `[N, *]` to what arrives of them, within [0, 1]."""
+        """One step: spikes `x` `[N, *]` to the share of each that arrives, within [0, 1]."""
         u = state.u * jnp.exp(-1 / jnp.asarray(self.tau_facilitation))
         r = 1 - (1 - state.r) * jnp.exp(-1 / jnp.asarray(self.tau_depression))
         u = u + self.U * (1 - u) * x

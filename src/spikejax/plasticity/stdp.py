@@ -4,16 +4,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_number, check_tau
 from spikejax.nn import LinearMap
-from spikejax.plasticity.rule import Pairs, TraceRule, Traces, check_traces, decay
+from spikejax.plasticity.rule import LearningLayer, SpikePairs, SpikeTraces, TraceRule, check_traces, decay
 from spikejax.typing import Array, Shape
-
-Value = float | Array
 
 
 class STDP(TraceRule):
@@ -28,9 +25,9 @@ class STDP(TraceRule):
     Args:
         tau_pre: time constant of the trace of the input, in steps, >= 1.
         tau_post: time constant of the trace of the output, in steps, >= 1.
-        f_pre: how strongly an input spike after an output spike weakens: a number, an array that broadcasts to the
-            weight, or a function of the weight.
-        f_post: how strongly an output spike after an input spike strengthens; likewise.
+        f_pre: strength by which an input spike after an output spike weakens: a number, an array that broadcasts to
+            the weight, or a function of the weight.
+        f_post: strength by which an output spike after an input spike strengthens; likewise.
         nearest: True counts only the nearest earlier spike (a trace is set to the spike), False all of them (it is
             added).
 
@@ -52,13 +49,13 @@ class STDP(TraceRule):
         check_tau("tau_pre", self.tau_pre, ge=1)
         check_tau("tau_post", self.tau_post, ge=1)
 
-    def pairs(self, state: Traces, pre: Array, post: Array) -> tuple[Traces, Pairs]:
+    def pairs(self, state: SpikeTraces, pre: Array, post: Array) -> tuple[SpikeTraces, SpikePairs]:
         """The next traces; the input's trace with the output, and the input with the output's trace."""
         p = decay(state.pre, pre, 1 - 1 / self.tau_pre, self.nearest)
         q = decay(state.post, post, 1 - 1 / self.tau_post, self.nearest)
-        return Traces(p, q), Pairs((p, post), (pre, q))
+        return SpikeTraces(p, q), SpikePairs((p, post), (pre, q))
 
-    def steps(self, state: Traces, layer: nnx.Module | LinearMap, pre: Array, post: Array) -> tuple[Traces, Array]:
+    def steps(self, state: SpikeTraces, layer: LearningLayer, pre: Array, post: Array) -> tuple[SpikeTraces, Array]:
         """As `TraceRule.steps`, with one correlation instead of two where the strengths are numbers.
 
         A trace goes to the other side as one that runs backwards; so all is on the side with fewer values, here pre:
@@ -69,28 +66,33 @@ class STDP(TraceRule):
         if self.nearest or callable(f_pre) or callable(f_post) or jnp.ndim(f_pre) or jnp.ndim(f_post):
             return super().steps(state, layer, pre, post)
         check_traces(state, pre, post)
-        synapse, keep_pre, keep_post = LinearMap.of(layer), 1 - 1 / self.tau_pre, 1 - 1 / self.tau_post
+        linear, decay_pre, decay_post = LinearMap.of(layer), 1 - 1 / self.tau_pre, 1 - 1 / self.tau_post
         if pre[0].size < post[0].size:
-            p, back, mixed = _both_ways(state.pre, pre, keep_pre, keep_post, f_post, -f_pre)
-            change = synapse.correlate_over_time(mixed, post) - f_pre * synapse.correlate(keep_post * back, state.post)
-            return Traces(p, _last(state.post, post, keep_post)), change
-        q, back, mixed = _both_ways(state.post, post, keep_post, keep_pre, -f_pre, f_post)
-        change = synapse.correlate_over_time(pre, mixed) + f_post * synapse.correlate(state.pre, keep_pre * back)
-        return Traces(_last(state.pre, pre, keep_pre), q), change
+            p, back, mixed = _both_ways(state.pre, pre, decay_pre, decay_post, f_post, -f_pre)
+            change = linear.correlate_over_time(mixed, post) - f_pre * linear.correlate(decay_post * back, state.post)
+            return SpikeTraces(p, _last(state.post, post, decay_post)), change
+        q, back, mixed = _both_ways(state.post, post, decay_post, decay_pre, -f_pre, f_post)
+        change = linear.correlate_over_time(pre, mixed) + f_post * linear.correlate(state.pre, decay_pre * back)
+        return SpikeTraces(_last(state.pre, pre, decay_pre), q), change
 
 
 def _both_ways(
-    trace: Array, spikes: Array, keep: Value, keep_back: Value, gain: Value, gain_back: Value
+    trace: Array,
+    spikes: Array,
+    factor: float | Array,
+    factor_back: float | Array,
+    gain: float | Array,
+    gain_back: float | Array,
 ) -> tuple[Array, Array, Array]:
     """The last trace forwards, the first one backwards, and both with their gains at each step `[T, N, *]`."""
 
-    def forwards(trace: Array, now: Array) -> tuple[Array, Array]:
-        trace = decay(trace, now, keep, nearest=False)
+    def forwards(trace: Array, spikes: Array) -> tuple[Array, Array]:
+        trace = decay(trace, spikes, factor, nearest=False)
         return trace, trace
 
-    def backwards(back: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        spikes, trace = now
-        back = decay(back, spikes, keep_back, nearest=False)
+    def backwards(back: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+        spikes, trace = step
+        back = decay(back, spikes, factor_back, nearest=False)
         return back, gain * trace + gain_back * back
 
     last, traces = lax.scan(forwards, trace, spikes)
@@ -98,9 +100,9 @@ def _both_ways(
     return last, back, mixed
 
 
-def _last(trace: Array, spikes: Array, keep: Value) -> Array:
+def _last(trace: Array, spikes: Array, factor: float | Array) -> Array:
     """The trace after the last step."""
-    return lax.scan(lambda trace, now: (decay(trace, now, keep, nearest=False), None), trace, spikes)[0]
+    return lax.scan(lambda trace, spikes: (decay(trace, spikes, factor, nearest=False), None), trace, spikes)[0]
 
 
 class TripletTraces(NamedTuple):
@@ -166,12 +168,12 @@ class TripletSTDP(TraceRule):
         for name in ("a2_plus", "a3_plus", "a2_minus", "a3_minus"):
             check_number(name, getattr(self, name))
 
-    def init_state(self, layer: nnx.Module | LinearMap, shape: Shape, dtype: DTypeLike = jnp.float32) -> TripletTraces:
+    def init_state(self, layer: LearningLayer, shape: Shape, dtype: DTypeLike = jnp.float32) -> TripletTraces:
         """As `TraceRule.init_state`, a fast and a slow trace on either side."""
         fast = super().init_state(layer, shape, dtype)
         return TripletTraces(*fast, *jax.tree.map(jnp.zeros_like, fast))
 
-    def pairs(self, state: TripletTraces, pre: Array, post: Array) -> tuple[TripletTraces, Pairs]:
+    def pairs(self, state: TripletTraces, pre: Array, post: Array) -> tuple[TripletTraces, SpikePairs]:
         """The next traces; the fast ones with the spikes that the slow ones amplify."""
         taus = self.tau_plus, self.tau_minus, self.tau_x, self.tau_y
         new = TripletTraces(
@@ -182,4 +184,4 @@ class TripletSTDP(TraceRule):
         )
         up = new.pre, post * (self.a2_plus + self.a3_plus * state.slow_post)
         down = pre * (self.a2_minus + self.a3_minus * state.slow_pre), new.post
-        return new, Pairs(up, down)
+        return new, SpikePairs(up, down)

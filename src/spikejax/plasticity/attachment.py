@@ -1,47 +1,50 @@
-"""Where in a network a rule sits: which layer it changes, and whose spikes it follows."""
+"""Rules attached to the layers of a network: the parameters that they change, and the spikes that they follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import PathParts
 from jax.typing import DTypeLike
 
 from spikejax.nn import CellModule, Graph, LinearMap, Recurrent
 from spikejax.nn.linear_map import is_linear_layer
 from spikejax.plasticity.reward import RewardRule
-from spikejax.plasticity.rule import Rule
+from spikejax.plasticity.rule import LearningLayer, PlasticityRule
 from spikejax.typing import Array, Cell, Network, State
 
-Path = tuple[Any, ...]
+RulesOfLayers: TypeAlias = Mapping[str, PlasticityRule | Sequence[PlasticityRule]]
+"""Rules by the layers they are attached to: "0", "2.1", "1.feedback"; many rules of one layer add up."""
 
 
 @dataclass(frozen=True)
-class Site:
+class Attachment:
     """A layer with the rules attached to it.
 
     Attributes:
         name: name of the layer in `rules`, such as "1.feedback".
         rules: its rules.
-        layer: what they are given: a `LinearMap`, or the module of a cell.
-        paths: where each rule's parameter stands in the parameters of the network.
-        pre: name of the record of what goes into the layer.
+        layer: the argument `layer` of the rules: a `LinearMap`, or the module of a cell.
+        paths: for each rule, the path of its parameter among those of the network.
+        pre: name of the record of the input of the layer.
         post: name of the record of the spikes that come of it.
         feedback: indices of the state of the `Recurrent` whose feedback the layer is, whose input is its last output;
             None for all other layers.
     """
 
     name: str
-    rules: tuple[Rule, ...]
-    layer: Any
-    paths: tuple[Path, ...]
+    rules: tuple[PlasticityRule, ...]
+    layer: LearningLayer
+    paths: tuple[PathParts, ...]
     pre: str
     post: str
     feedback: tuple[int, ...] | None = None
 
     def input(self, records: Mapping[str, Array], state: State) -> Array:
-        """What went into the layer at each step, `[T, N, *]`; `state` is that of the network before the first."""
+        """The input of the layer at each step, `[T, N, *]`; `state` is that of the network before the first."""
         if self.feedback is None:
             return records[self.pre]
         for index in self.feedback:
@@ -49,7 +52,7 @@ class Site:
         spikes = records[self.pre]
         return jnp.concatenate((state.y[None].astype(spikes.dtype), spikes[:-1]))
 
-    def start(self, records: Mapping[str, Any], dtype: DTypeLike) -> tuple[State, ...]:
+    def start(self, records: Mapping[str, jax.ShapeDtypeStruct], dtype: DTypeLike) -> tuple[State, ...]:
         """The traces before the first step, for records of these shapes."""
         shape = records[self.pre].shape[1:]
         return tuple(rule.init_state(self.layer, shape, dtype) for rule in self.rules)
@@ -60,53 +63,58 @@ class Site:
         """The last traces of each rule, and the change of its parameter, over the steps recorded."""
         pre, post = self.input(records, state), records[self.post]
         after, changes = [], []
-        for rule, old in zip(self.rules, traces, strict=True):
+        for rule, before in zip(self.rules, traces, strict=True):
             if isinstance(rule, RewardRule) and rewards is not None:
-                new, change = rule.steps(old, self.layer, pre, post, rewards)
+                last, change = rule.steps(before, self.layer, pre, post, rewards)
             else:
-                new, change = rule.steps(old, self.layer, pre, post)
-            after.append(new)
+                last, change = rule.steps(before, self.layer, pre, post)
+            after.append(last)
             changes.append(change)
         return tuple(after), tuple(changes)
 
 
-def sites_of(net: Any, rules: Mapping[str, Rule | Sequence[Rule]]) -> tuple[Site, ...]:
-    """The site of every entry of `rules`; see `learn`.
+def attach_rules(net: Network, rules: RulesOfLayers) -> tuple[Attachment, ...]:
+    """The attachment of every entry of `rules`; see `learn`.
 
     Raises:
         ValueError: a name is no layer, the next layer is no cell, or a parameter is no array of the layer.
-        TypeError: a layer is neither a synapse nor a cell, `net` is no module, or a rule is none.
+        TypeError: a layer has no linear map and is no cell, `net` is no module, or a rule is none.
     """
     if not isinstance(net, nnx.Module):
         raise TypeError(f"`net` must be a network of layers such as sx.nn.Sequential, got {type(net).__name__}")
     params = {path for path, _ in nnx.to_flat_state(nnx.state(net, nnx.Param))}
-    sites = []
-    for name, given in rules.items():
-        own = (given,) if isinstance(given, Rule) else tuple(given)
-        for rule in own:
-            if not isinstance(rule, Rule) or isinstance(rule, type):
+    attachments = []
+    for name, entry in rules.items():
+        of_layer = (entry,) if isinstance(entry, PlasticityRule) else tuple(entry)
+        for rule in of_layer:
+            if not isinstance(rule, PlasticityRule) or isinstance(rule, type):
                 raise TypeError(f"`rules`[{name!r}] must be a rule such as STDP(), or a tuple of them, got {rule!r}")
-        sites.append(_site(net, name, own, params))
-    return tuple(sites)
+        attachments.append(_attachment(net, name, of_layer, params))
+    return tuple(attachments)
 
 
-class _Place(NamedTuple):
+def records_of(attachments: tuple[Attachment, ...]) -> tuple[str, ...]:
+    """The names of all records that the rules follow."""
+    return tuple(sorted({name for attachment in attachments for name in (attachment.pre, attachment.post)}))
+
+
+class _Position(NamedTuple):
     """A layer of a network.
 
     Attributes:
         node: the layer.
-        path: where it stands in the module.
-        indices: where the state of its cell, or of the cell around it, stands in that of the network.
-        driven: what gets its output: the next layer, or the `Recurrent` that it is the feedback of; None at the end
-            and where others get it as well.
+        path: its place in the module.
+        indices: the place of the state of its cell, or of the cell around it, in that of the network.
+        driven: the only reader of its output: the next layer, or the `Recurrent` that it is the feedback of; None at
+            the end and if there are several.
     """
 
-    node: Any
-    path: Path
+    node: object
+    path: PathParts
     indices: tuple[int, ...]
-    driven: Any
+    driven: object
 
-    def below(self, part: str) -> "_Place | None":
+    def child(self, part: str) -> "_Position | None":
         """The layer called `part` in this one, if there is one."""
         layers = getattr(self.node, "layers", ())
         if part.isdigit() and int(part) < len(layers):
@@ -114,63 +122,58 @@ class _Place(NamedTuple):
             wires = self.node.inputs if isinstance(self.node, Graph) else [(k,) for k in range(len(layers))]
             readers = [k for k, sources in enumerate(wires) if i + 1 in sources]
             driven = layers[i + 1] if readers == [i + 1] else None
-            return _Place(layers[i], (*self.path, "layers", i), (*self.indices, i), driven)
+            return _Position(layers[i], (*self.path, "layers", i), (*self.indices, i), driven)
         if isinstance(self.node, Recurrent) and part == "feedback":
-            return _Place(self.node.feedback, (*self.path, part), self.indices, self.node)
+            return _Position(self.node.feedback, (*self.path, part), self.indices, self.node)
         return None
 
 
-def _site(net: nnx.Module, name: str, rules: tuple[Rule, ...], params: set[Path]) -> Site:
-    place: _Place | None = _Place(net, (), (), None)
+def _attachment(net: nnx.Module, name: str, rules: tuple[PlasticityRule, ...], params: set[PathParts]) -> Attachment:
+    position: _Position | None = _Position(net, (), (), None)
     parts = name.split(".")
     for part in parts:
-        place = place and place.below(part)
-    if place is None:
+        position = position and position.child(part)
+    if position is None:
         known = ", ".join(_names(net))
         raise ValueError(f"`rules` names {name!r}, which is no layer that can learn: choose from {known}")
-    node, path, indices, driven = place
+    node, path, indices, driven = position
     title = f"layer {name} ({type(node).__name__})"
     if isinstance(node, Cell):
         path = path if isinstance(node, CellModule) else (*path, "module")
-        return _checked(Site(name, rules, node, _paths(rules, path), f"{name}.input", f"{name}.spikes"), params)
+        return _checked(Attachment(name, rules, node, _paths(rules, path), f"{name}.input", f"{name}.spikes"), params)
     layer, paths = LinearMap.of(node, title), _paths(rules, path)
     if parts[-1] == "feedback":
         spikes = ".".join((*parts[:-1], "spikes"))
-        return _checked(Site(name, rules, layer, paths, spikes, spikes, indices), params)
+        return _checked(Attachment(name, rules, layer, paths, spikes, spikes, indices), params)
     if not isinstance(driven, Cell) or (isinstance(driven, Network) and not isinstance(driven, Recurrent)):
         kind = "nothing" if driven is None else type(driven).__name__
         raise ValueError(
             f"{title} must be followed by the cell that it drives, got {kind}: a rule needs the spikes of both sides"
         )
     post = ".".join((*parts[:-1], str(indices[-1] + 1), "spikes"))
-    return _checked(Site(name, rules, layer, paths, f"{name}.input", post), params)
+    return _checked(Attachment(name, rules, layer, paths, f"{name}.input", post), params)
 
 
-def _paths(rules: tuple[Rule, ...], path: Path) -> tuple[Path, ...]:
+def _paths(rules: tuple[PlasticityRule, ...], path: PathParts) -> tuple[PathParts, ...]:
     return tuple((*path, rule.parameter) for rule in rules)
 
 
-def _checked(site: Site, params: set[Path]) -> Site:
-    """`site`, where every rule finds its parameter."""
-    for rule, path in zip(site.rules, site.paths, strict=True):
+def _checked(attachment: Attachment, params: set[PathParts]) -> Attachment:
+    """`attachment`, if the parameter of every rule is one of the layer's."""
+    for rule, path in zip(attachment.rules, attachment.paths, strict=True):
         if path not in params:
-            remedy = "give it as an array" if rule.parameter != "kernel" else "attach it to a synapse"
+            remedy = "give it as an array" if rule.parameter != "kernel" else "attach it to a layer with a kernel"
             raise ValueError(
-                f"{type(rule).__name__} changes `{rule.parameter}`, which layer {site.name} does not have as a "
+                f"{type(rule).__name__} changes `{rule.parameter}`, which layer {attachment.name} does not have as a "
                 f"parameter: {remedy}"
             )
-    return site
+    return attachment
 
 
 def _names(net: nnx.Module) -> list[str]:
     """The layers that rules can be attached to."""
-    found = []
+    names = set()
     for path, module in nnx.iter_modules(net):
         if is_linear_layer(module) or isinstance(module, CellModule):
-            found.append(".".join(str(part) for part in path if part not in ("layers", "module")))
-    return sorted(set(found))
-
-
-def records_of(sites: tuple[Site, ...]) -> tuple[str, ...]:
-    """Everything to record for `sites`."""
-    return tuple(sorted({name for site in sites for name in (site.pre, site.post)}))
+            names.add(".".join(str(part) for part in path if part not in ("layers", "module")))
+    return sorted(names)
