@@ -59,6 +59,19 @@ def test_archives_in_the_folder_and_given_directly(tmp_path, arrays, load, file,
     _check(load(tmp_path / file), arrays, name)
 
 
+def test_an_archive_beside_another_set_is_ambiguous(tmp_path, arrays, write_idx_set):
+    write_idx_set(tmp_path, arrays)
+    for file in ("mnist.npz", "fashion-mnist.npz", "fashion_mnist.npz"):
+        np.savez(tmp_path / file, **arrays)
+    for load in (load_mnist, load_fashion_mnist, load_images):
+        with pytest.raises(ValueError, match=r"holds several data sets, .*mnist.npz.*give one"):
+            load(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    _check(load_mnist(tmp_path), arrays, "mnist")
+    with pytest.raises(ValueError, match=r"holds several data sets, .*fashion-mnist.npz.*fashion_mnist.npz.*give one"):
+        load_fashion_mnist(tmp_path)
+
+
 def test_archive_of_any_name_given_directly(tmp_path, arrays):
     np.savez(tmp_path / "other.npz", **arrays)
     _check(load_mnist(tmp_path / "other.npz"), arrays, "mnist")

@@ -94,6 +94,8 @@ def test_the_dtype_is_that_of_the_products_only(build):
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))} == {jnp.dtype(jnp.float32)}
     products = [module.dtype for _, module in nnx.iter_modules(net) if isinstance(module, nnx.Linear | nnx.Conv)]
     assert set(products) == {jnp.bfloat16}
+    norms = [module.dtype for _, module in nnx.iter_modules(net) if isinstance(module, nnx.BatchNorm)]
+    assert set(norms) <= {jnp.float32}
 
 
 def test_each_layer_has_its_own_neuron():

@@ -50,6 +50,17 @@ def test_the_sums_change_nothing():
     assert same(trained(one, PER_EPOCH, 0, PER_EPOCH).params, trained(one, PER_EPOCH, PER_EPOCH).params)
 
 
+def test_every_batch_draws_spikes_of_its_own():
+    """Batches of equal samples, for a network that does not learn: only the draws can differ."""
+    one = Trainer(network("poisson"), optax.sgd(0.0), steps=4, batch_size=BATCH)
+    x, y = jnp.full((3 * BATCH, *X.shape[1:]), 0.5), jnp.zeros(3 * BATCH, jnp.int32)
+    state, losses = one.init(), []
+    for _ in range(3):
+        state = one.train(state._replace(totals=Totals.zero()), x, y, 1)
+        losses.append(float(state.totals.loss))
+    assert len(set(losses)) == 3
+
+
 def test_same_seed_same_result():
     assert same(trained(new_trainer("poisson"), 2), trained(trainer("poisson"), 2))
 
