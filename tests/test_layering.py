@@ -82,14 +82,14 @@ def check_core(source: str, path: str) -> Iterator[str]:
 
 
 def check_export(source: str, path: str) -> Iterator[str]:
-    """The exporters are leaves: only the command line imports them, and they share nothing but `chain`."""
+    """The exporters are leaves: only the command line imports them; they share `chain`, and the table in `support`."""
     parts = parts_of(path)
     if not parts or parts[:1] == ("cli",) or parts == ("export",):
         return  # what gathers, and the command line
     for line, name in imports_of(source, path):
         if name[:2] != ("spikejax", "export"):
             continue
-        if parts[:1] != ("export",) or name[2:3] not in (parts[1:2], ("chain",)):
+        if parts[:1] != ("export",) or name[2:3] not in (parts[1:2], ("chain",), ("support",)):
             yield f"{path}:{line}: imports `{'.'.join(name)}`, a leaf"
 
 

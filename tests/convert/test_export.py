@@ -43,7 +43,7 @@ def test_loihi_fires_at_the_rates_of_the_network(tmp_path):
 @pytest.mark.parametrize(
     ("make", "options", "error", "message"),
     [
-        (spiking_chain, {}, ValueError, r"soft reset, v_reset=None, and Loihi resets to 0"),
+        (spiking_chain, {"rescale": False}, ValueError, r"soft reset, v_reset=None, and Loihi resets to 0"),
         (spiking_chain, {"neuron": RateIF()}, ValueError, r"layer 1 \(RateIF\) has no counterpart in NetX"),
         (Residual, {"neuron": sx.IF()}, TypeError, r"must be a spikejax.nn.Sequential, got Graph"),
     ],

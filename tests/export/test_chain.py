@@ -9,7 +9,7 @@ from jax import lax
 
 import spikejax as sx
 from spikejax.export import chain as plain
-from spikejax.export.chain import chain
+from spikejax.export.chain import read_chain
 
 RNGS = nnx.Rngs(0)
 
@@ -36,9 +36,9 @@ def evaluate(layers, xs):
     """The layers on `[T, *]` of one sample, from their plain fields."""
     for layer in layers:
         assert xs.shape[1:] == layer.inputs
-        if isinstance(layer, plain.Dense):
+        if isinstance(layer, plain.DenseSpec):
             xs = xs @ layer.kernel + (0 if layer.bias is None else layer.bias)
-        elif isinstance(layer, plain.Conv):
+        elif isinstance(layer, plain.ConvSpec):
             xs = lax.conv_general_dilated(
                 xs,
                 layer.kernel,
@@ -48,15 +48,15 @@ def evaluate(layers, xs):
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
                 feature_group_count=layer.groups,
             ) + (0 if layer.bias is None else layer.bias)
-        elif isinstance(layer, plain.Pool):
+        elif isinstance(layer, plain.PoolSpec):
             window, strides = (1, *layer.window, 1), (1, *layer.strides, 1)
             xs = lax.reduce_window(xs, 0.0, lax.add, window, strides, ((0, 0), *layer.padding, (0, 0)))
             xs = xs / np.prod(layer.window) if layer.mode == "avg" else xs
-        elif isinstance(layer, plain.Flatten):
+        elif isinstance(layer, plain.FlattenSpec):
             xs = xs.reshape(len(xs), -1)
-        elif isinstance(layer, plain.Delay):
+        elif isinstance(layer, plain.DelaySpec):
             xs = jnp.concatenate([jnp.zeros_like(xs[: int(layer.delay)]), xs[: -int(layer.delay)]])
-        elif isinstance(layer, plain.Vote):
+        elif isinstance(layer, plain.VotingSpec):
             xs = xs.reshape(len(xs), -1, layer.voters).mean(-1)
         else:
             state, y, ys = layer.cell.init_state(xs[:1].shape), jnp.zeros_like(xs[:1]), []
@@ -71,7 +71,7 @@ def evaluate(layers, xs):
 
 def test_the_layers_compute_what_the_network_does():
     net, xs = network(), jax.random.normal(jax.random.key(0), (6, 8, 6, 2))
-    layers = chain(net, xs.shape[1:])
+    layers = read_chain(net, xs.shape[1:], "nir")
     np.testing.assert_allclose(evaluate(layers, xs), sx.run(net, xs[:, None])[1][:, 0], rtol=1e-5, atol=1e-5)
     assert [layer.name for layer in layers] == ["0", "2", "3.0", "3.2", "4", "6", "7", "8"]
     assert [layer.kind for layer in layers][:3] == ["Conv", "LeakyIntegrator", "AvgPool"]
@@ -95,7 +95,7 @@ def test_the_layers_compute_what_the_network_does():
             [nnx.Conv(1, 2, (3,), padding="CAUSAL", rngs=RNGS)],
             (4, 1),
             ValueError,
-            "has padding 'CAUSAL', which no chip",
+            "has padding 'CAUSAL': pad with zeros",
         ),
         ([nnx.Conv(1, 2, (3,), input_dilation=2, rngs=RNGS)], (4, 1), ValueError, "has input_dilation 2: only 1"),
         ([sx.LIF(tau=jnp.full(3, 2.0))], (4,), ValueError, r"layer 0 \(LIF\) refused an input of shape \(4,\): `tau`"),
@@ -106,10 +106,10 @@ def test_the_layers_compute_what_the_network_does():
             ValueError,
             r"with a dense feedback, an nnx.Linear over features",
         ),
-        ([jax.nn.relu], (4,), ValueError, r"layer 0 \(relu\) has no plain form: use nnx.Linear"),
+        ([jax.nn.relu], (4,), ValueError, r"layer 0 \(relu\) is not a layer that can be exported: use nnx.Linear"),
     ],
 )
 def test_what_has_no_plain_form_is_named(layers, shape, kind, message):
     net = sx.nn.Sequential(*layers) if isinstance(layers, list) else layers
     with pytest.raises(kind, match=message):
-        chain(net, shape)
+        read_chain(net, shape, "nir")

@@ -339,11 +339,11 @@ def soft(cell):
         (Sequential(SumPool(3, 2, "SAME")), (4, 4, 1), "`padding` ((0, 1), (0, 1))"),
         (Sequential(conv(1, 2, (2, 2), strides=2)), (5, 4, 1), "layer 0 (Conv) has `padding` ((0, 1), (0, 0))"),
         (Sequential(conv(1, 2, (2, 2), padding=((1, 0), (1, 0)))), (5, 4, 1), "has `padding` ((1, 0), (1, 0))"),
-        (Sequential(nnx.Dropout(0.5, rngs=RNGS)), (3,), "`net` has no layer to write"),
+        (Sequential(nnx.Dropout(0.5, deterministic=True)), (3,), "`net` has no layer to write"),
         (Sequential(conv(1, 2, (2, 2, 2))), (4, 4, 4, 1), "layer 0 (Conv) has 3 space axes"),
         (Sequential(Voting(2)), (4, 4, 2), "layer 0 (Voting) over (4, 4, 2) has no NIR node"),
         (Sequential(Flatten(), sx.IF()), (2, 2, 2), "layer 1 (IF) ends in the features of a flattened image"),
-        (Sequential(jax.nn.relu), (3,), "layer 0 (relu) has no plain form"),
+        (Sequential(jax.nn.relu), (3,), "layer 0 (relu) is not a layer that can be exported"),
     ],
 )
 def test_errors_of_writing(net, shape, message):

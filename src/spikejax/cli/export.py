@@ -11,7 +11,7 @@ from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app,
 from spikejax.datasets import ImageData
 from spikejax.encoding import Poisson
 from spikejax.export import netx, nir, onnx
-from spikejax.export.onnx.options import Dtype, Form, Layout, Readout, Target
+from spikejax.export.onnx.options import Dtype, Form, ImageLayout, Readout, Target
 from spikejax.nn import Sequential, Voting
 from spikejax.scan import run
 from spikejax.typing import Array
@@ -31,7 +31,7 @@ def export_onnx(
     batch: Annotated[int, typer.Option(help="Samples at a time.")] = 1,
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 11 to 21.")] = 13,
     dtype: Annotated[Dtype, typer.Option(help="Of weights, states, input and output.")] = "float32",
-    layout: Annotated[Layout, typer.Option(help="Axes of the input.")] = "NCHW",
+    layout: Annotated[ImageLayout, typer.Option(help="Axes of the input.")] = "NCHW",
     readout: Annotated[Readout | None, typer.Option(help="Over the steps of the unrolled form; default mean.")] = None,
     target: Annotated[Target, typer.Option(help="lynxi refuses what exceeds its limits, any only warns.")] = "lynxi",
 ) -> None:

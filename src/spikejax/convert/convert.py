@@ -107,6 +107,7 @@ def convert(
 
     Raises:
         ValueError: the network has an operation without a form in spikes, or the ranges are of another network.
+        TypeError: `ann` is no function, such as a network with neurons.
 
     Source: Rueckauer et al., "Conversion of continuous-valued deep networks to efficient event-driven networks for
     image classification", 2017, eqs. 3-8; `nonlinear`: Huang et al., "Towards high-performance spiking transformers
@@ -132,8 +133,17 @@ def convert(
     return _Builder(nodes, scales, neuron, nonlinear, fold).network(encoder, rescale)
 
 
+def _check_function(ann: object) -> None:
+    if not callable(ann):
+        raise TypeError(
+            f"`ann` must be a function of one batch `[N, *]`, or a module that is one, got {type(ann).__name__}, which "
+            f"carries a state from step to step, or is a network that does"
+        )
+
+
 def _nodes(ann: Any, shape: tuple[int, ...], dtype: Any, nonlinear: bool) -> list[Node | None]:
     """The nodes of the network without dropout, and with the statistics that BatchNorm has gathered."""
+    _check_function(ann)
     if isinstance(ann, nnx.Module):
         ann = nnx.clone(ann)
         ann.eval()

@@ -54,7 +54,7 @@ def networks(draw):
 def test_write_check_read_simulate(network, scale, seed):
     net, shape = network
     net = netx.quantized(net, shape, scale=scale)
-    report = netx.check_network(net, shape)
+    report = netx.check(net, shape)
     spikes = (np.random.default_rng(seed).random((8, 2, *shape)) < 0.5).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.net"

@@ -91,6 +91,13 @@ class Counting(sx.Neuron):
         return state._replace(v=state.v + x.astype(jnp.int32))
 
 
+class Stepping(sx.IF):
+    """Not in charge, fire and reset."""
+
+    def step(self, state, x):
+        return state, 2 * x
+
+
 @pytest.mark.parametrize("opset", [11, 13])
 def test_own_neuron(opset, tmp_path):
     net, xs = Sequential(Own(v_threshold=0.4)), np.random.default_rng(0).normal(size=(6, 1, 40)).astype(np.float32)
@@ -107,10 +114,8 @@ def test_own_neuron(opset, tmp_path):
         (Sorted(), "`cumsum` has no operator"),
         (Turned(), "`reshape` does not treat each neuron on its own"),
         (Counting(), "`convert_element_type` to int32"),
-        (sx.cells.NoisyLIF(), "draws random numbers"),
-        (sx.cells.Stochastic(sx.LIF()), "draws random numbers"),
-        (sx.encoding.Poisson(), "encode on the host, and export the layers after it"),
-        (sx.cells.SlidingPSN(k=2), "SlidingPSN is not written as charge, fire and reset"),
+        (sx.cells.Refractory(sx.cells.NoisyLIF(), 2), "draws random numbers"),
+        (Stepping(), "Stepping has a `step` of its own"),
     ],
 )
 def test_refused(cell, reason, tmp_path):

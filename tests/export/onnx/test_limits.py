@@ -147,7 +147,7 @@ def test_options(options, message):
 def test_what_is_no_network():
     with pytest.raises(TypeError, match=r"must be a spikejax\.nn\.Sequential"):
         check(sx.LIF(), (3,))
-    with pytest.raises(ValueError, match=r"layer 1 \(softmax\) has no plain form"):
+    with pytest.raises(ValueError, match=r"layer 1 \(softmax\) is not a layer that can be exported"):
         check(Sequential(Flatten(), nnx.softmax), (3,))
     with pytest.raises(TypeError, match="no_such"):
         check(*network("dense"), no_such=1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.export.onnx.networks import inputs
 
 import spikejax as sx
-from spikejax.export.chain import chain
+from spikejax.export.chain import read_chain
 from spikejax.export.onnx import Session, write
 from spikejax.nn import AvgPool, Flatten, MaxPool, Recurrent, Sequential
 
@@ -47,7 +47,7 @@ def networks(draw):
     )
     pool = draw(st.sampled_from([MaxPool(1), MaxPool(2, 1, "SAME"), AvgPool((1, 2), 1, "SAME")]))
     front = Sequential(conv, draw(CELLS), pool, Flatten())
-    (features,) = chain(front, (height, width, 2))[-1].outputs
+    (features,) = read_chain(front, (height, width, 2), "onnx")[-1].outputs
     last = draw(CELLS)
     if draw(st.booleans()):
         last = Recurrent(last, nnx.Linear(3, 3, rngs=rngs))

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikejax.export.chain import Pairs
+from spikejax.export.chain.specs import Padding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Block:
         dilation: of a convolution.
         groups: of a convolution.
         scale: whole numbers that make 1.0.
-        wanted: the weights before rounding and clipping, times `scale`; None where they are not known.
+        unrounded: the weights before rounding and clipping, times `scale`; None where they are not known.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Block:
     recurrent: np.ndarray | None = None
     delay: np.ndarray | None = None
     strides: tuple[int, ...] = (1, 1)
-    padding: Pairs = ((0, 0), (0, 0))
+    padding: Padding = ((0, 0), (0, 0))
     dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
     scale: float = 64.0
-    wanted: np.ndarray | None = None
+    unrounded: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

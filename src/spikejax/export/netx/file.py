@@ -11,11 +11,11 @@ import numpy as np
 
 from spikejax import nn
 from spikejax.export.netx.block import Block, Chip
-from spikejax.export.netx.check import Report, check
-from spikejax.export.netx.lower import blocks_of
+from spikejax.export.netx.limits import ChipReport, chip_report
+from spikejax.export.netx.lower import chip_blocks
 from spikejax.export.netx.network import network_of
 from spikejax.export.netx.neuron import LoihiLIF
-from spikejax.export.netx.quantize import Scale, quantized
+from spikejax.export.netx.quantize import WeightScale, quantized
 
 PathLike = str | os.PathLike[str]
 
@@ -25,9 +25,9 @@ def write(
     net: nn.Sequential,
     sample_shape: tuple[int, ...],
     *,
-    scale: Scale = "auto",
+    scale: WeightScale = "auto",
     input_scale: float | None = None,
-) -> Report:
+) -> ChipReport:
     """Writes a trained network as a NetX file, which Lava loads as `lava.lib.dl.netx.hdf5.Network(net_config=path)`.
 
     A network that is not quantised yet is, as `quantized` does it. The file is written beside `path` and moved there
@@ -41,7 +41,7 @@ def write(
         input_scale: as in `quantized`; only for a network that is not quantised yet.
 
     Returns:
-        The report, as `check_network` gives it.
+        The report, as `check` gives it.
 
     Raises:
         TypeError: `net` is no Sequential.
@@ -49,7 +49,7 @@ def write(
         OSError: the file cannot be written.
     """
     chip = chip_of(net, sample_shape, scale=scale, input_scale=input_scale)
-    report = check(chip)
+    report = chip_report(chip)
     if report.errors:
         raise ValueError("; ".join(report.errors))
     path = Path(path)
@@ -63,25 +63,27 @@ def write(
     return report
 
 
-def check_network(
-    net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: Scale = "auto", input_scale: float | None = None
-) -> Report:
+def check(
+    net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: WeightScale = "auto", input_scale: float | None = None
+) -> ChipReport:
     """The report on a network, without writing anything; arguments as in `write`.
 
     Raises:
         TypeError: `net` is no Sequential.
         ValueError: a layer has no counterpart on the chip; named, with the remedy.
     """
-    return check(chip_of(net, sample_shape, scale=scale, input_scale=input_scale))
+    return chip_report(chip_of(net, sample_shape, scale=scale, input_scale=input_scale))
 
 
-def chip_of(net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: Scale, input_scale: float | None) -> Chip:
+def chip_of(
+    net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: WeightScale, input_scale: float | None
+) -> Chip:
     """The blocks of a network, quantised or not yet."""
     if not is_quantized(net):
         net = quantized(net, sample_shape, scale=scale, input_scale=input_scale)
     elif scale != "auto" or input_scale is not None:
         raise ValueError("`scale` and `input_scale` must not be given for a network that is quantised: it has its own")
-    return blocks_of(net, sample_shape)
+    return chip_blocks(net, sample_shape)
 
 
 def is_quantized(net: Any) -> bool:
@@ -110,7 +112,7 @@ def read_chip(path: PathLike) -> Chip:
             raise ValueError(f"{path} is no NetX file: it has no group `layer`")
         layers: Any = file["layer"]
         chip = Chip(tuple(_read(layers)))
-    errors = check(chip).errors
+    errors = chip_report(chip).errors
     if errors:
         raise ValueError("; ".join(errors))
     return chip

@@ -25,12 +25,12 @@ WEIGHT_STEP = 2
 
 
 @jax.custom_jvp
-def round_through(x: Array) -> Array:
+def straight_through_round(x: Array) -> Array:
     """The nearest whole number, to even from halfway; slope 1."""
     return jnp.round(x)
 
 
-round_through.defjvps(lambda t, y, x: t)
+straight_through_round.defjvps(lambda t, y, x: t)
 
 
 def quantize_weights(w: Array, scale: float, step: int = WEIGHT_STEP) -> Array:
@@ -44,11 +44,11 @@ def quantize_weights(w: Array, scale: float, step: int = WEIGHT_STEP) -> Array:
         step: 2, or 1 for weights of one sign.
     """
     steps = WEIGHT_RANGE // step
-    return jnp.clip(round_through(w * (scale / step)), -steps, steps - 1) * step
+    return jnp.clip(straight_through_round(w * (scale / step)), -steps, steps - 1) * step
 
 
 @jax.custom_jvp
-def leak(x: Array, decay: Array) -> Array:
+def decayed(x: Array, decay: Array) -> Array:
     """What a decay of `decay` / 4096 leaves of `x`, rounded towards zero: sgn(x) ((|x| (4096 - decay)) >> 12).
 
     Args:
@@ -62,11 +62,11 @@ def leak(x: Array, decay: Array) -> Array:
     return jnp.where(whole < 0, -left, left).astype(x.dtype)
 
 
-@leak.defjvp
-def _leak_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+@decayed.defjvp
+def _decayed_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (x, decay), (of_x, of_decay) = primals, tangents
     unit = 1 << DECAY_BITS
-    return leak(x, decay), of_x * ((unit - decay) / unit) - x * (of_decay / unit)
+    return decayed(x, decay), of_x * ((unit - decay) / unit) - x * (of_decay / unit)
 
 
 @jax.custom_jvp

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 from jax import lax
 
-from spikejax.export.chain import Layer, Pool
+from spikejax.export.chain import LayerSpec, PoolSpec
 from spikejax.export.netx.block import Block
 
 
-def pooled(block: Block, layer: Layer) -> Block:
+def pooled(block: Block, layer: LayerSpec) -> Block:
     """A convolution of sums of windows as one convolution of what the windows hold."""
-    if not isinstance(layer, Pool):
+    if not isinstance(layer, PoolSpec):
         raise ValueError(f"layer {layer.name} ({layer.kind}) stands before a convolution: it can follow only pooling")
     sizes = zip(layer.inputs, layer.window, layer.strides, layer.padding, block.padding, strict=False)
     for n, window, stride, own, (low, high) in sizes:
@@ -38,7 +38,7 @@ def pooled(block: Block, layer: Layer) -> Block:
         block,
         inputs=layer.inputs,
         weight=widened(block.weight),
-        wanted=None if block.wanted is None else widened(block.wanted),
+        unrounded=None if block.unrounded is None else widened(block.unrounded),
         strides=tuple(a * b for a, b in zip(block.strides, layer.strides, strict=True)),
         padding=tuple((low * s + own[0], high * s + own[1]) for (low, high), s, own in padding),
         dilation=(1,) * axes,
@@ -52,7 +52,7 @@ def symmetric(block: Block) -> Block:
     sizes = zip(block.padding, block.dilation, strict=True)
     grown = [(max(high - low, 0), max(low - high, 0), d - 1) for (low, high), d in sizes] + [(0, 0, 0)] * 2
     spread = replace(block, dilation=(1,) * len(block.padding))
-    for name in ("weight", "wanted"):
+    for name in ("weight", "unrounded"):
         kernel = getattr(block, name)
         if kernel is not None:
             spread = replace(spread, **{name: np.asarray(lax.pad(kernel, np.zeros((), kernel.dtype), grown))})

@@ -9,35 +9,52 @@ import numpy as np
 
 from spikejax import nn
 from spikejax.encoding import Poisson
-from spikejax.export.chain import Conv, Delay, Dense, Flatten, Layer, Neurons, Own, Pool, Vote, chain
+from spikejax.export.chain import (
+    ConvSpec,
+    DelaySpec,
+    DenseSpec,
+    FlattenSpec,
+    LayerSpec,
+    NeuronSpec,
+    PoolSpec,
+    VotingSpec,
+    read_chain,
+)
 from spikejax.export.netx.block import Block, Chip
 from spikejax.export.netx.geometry import pooled, symmetric
 from spikejax.export.netx.neuron import UNIT, LoihiLIF
-from spikejax.export.netx.synapse import QuantizedConv, QuantizedLinear, WholeInput
+from spikejax.export.netx.readers import QUANTIZED, GradedInputSpec
+from spikejax.export.netx.synapse import QuantizedConv, QuantizedLinear
 
 OR_WEIGHT = 64
 """Weight of a neuron that joins spikes: one is enough to pass a threshold one below it."""
 
 
-def blocks_of(net: nn.Sequential, sample_shape: tuple[int, ...]) -> Chip:
+def chip_blocks(net: nn.Sequential, sample_shape: tuple[int, ...]) -> Chip:
     """The blocks of a network that `quantized` made or training changed since.
 
     Raises:
         ValueError: a delay or pooling stands where a NetX file has no place for it; named, with the remedy.
     """
-    walk = _Walk()
-    for layer in chain(net, sample_shape, own=(WholeInput,)):
-        walk.take(layer)
-    walk.finish()
-    return Chip(tuple(walk.blocks), walk.input_scale, walk.voters, tuple(walk.notes), tuple(walk.warnings))
+    lowering = _Lowering()
+    for layer in read_chain(net, sample_shape, "netx", QUANTIZED):
+        lowering.take(layer)
+    lowering.finish()
+    return Chip(
+        tuple(lowering.blocks),
+        lowering.input_scale,
+        lowering.voters,
+        tuple(lowering.notes),
+        tuple(lowering.warnings),
+    )
 
 
-class _Walk:
-    """Goes through the layers and gathers what belongs to one block."""
+class _Lowering:
+    """Takes the layers in order, and gathers those that belong to one block."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
-        self.before: list[Layer] = []  # pooling and flattening on the way to the next synapse
+        self.before: list[LayerSpec] = []  # pooling and flattening on the way to the next synapse
         self.delay: np.ndarray | None = None  # of the spikes on that way
         self.synapse: Block | None = None
         self.input_scale: float | None = None
@@ -45,33 +62,33 @@ class _Walk:
         self.notes: list[str] = []
         self.warnings: list[str] = []
 
-    def take(self, layer: Layer) -> None:
+    def take(self, layer: LayerSpec) -> None:
         """The next layer."""
         if self.voters > 1:
             raise ValueError(f"layer {layer.name} ({layer.kind}) follows the voting, which the host does: vote last")
-        if isinstance(layer, Own):
-            self.input_scale = layer.module.scale
-            self.notes.append(f"the input is graded: give round(x * {layer.module.scale:g}) with message bits")
-        elif isinstance(layer, Neurons) and isinstance(layer.cell, Poisson):
+        if isinstance(layer, GradedInputSpec):
+            self.input_scale = layer.scale
+            self.notes.append(f"the input is graded: give round(x * {layer.scale:g}) with message bits")
+        elif isinstance(layer, NeuronSpec) and layer.model is Poisson:
             self.notes.append("the Poisson encoder stays on the host: the chip takes its spikes")
-        elif isinstance(layer, Dense | Conv) and not isinstance(layer.module, QuantizedLinear | QuantizedConv):
+        elif isinstance(layer, DenseSpec | ConvSpec) and not isinstance(layer.module, QuantizedLinear | QuantizedConv):
             raise ValueError(f"layer {layer.name} ({layer.kind}) is not quantised: use spikejax.export.netx.quantized")
-        elif isinstance(layer, Dense):
+        elif isinstance(layer, DenseSpec):
             self.synapse = self._dense(layer)
-        elif isinstance(layer, Conv):
+        elif isinstance(layer, ConvSpec):
             self.synapse = self._conv(layer)
-        elif isinstance(layer, Neurons):
+        elif isinstance(layer, NeuronSpec):
             self._close(layer)
-        elif isinstance(layer, Pool) and layer.mode == "max":
+        elif isinstance(layer, PoolSpec) and layer.mode == "max":
             self._max_pool(layer)
-        elif isinstance(layer, Delay):
+        elif isinstance(layer, DelaySpec):
             self._delay(layer)
-        elif isinstance(layer, Vote):
+        elif isinstance(layer, VotingSpec):
             self.voters = layer.voters
             self.notes.append(f"the mean over {layer.voters} voters a class stays on the host")
         else:
             self.before.append(layer)
-            if self.delay is not None and isinstance(layer, Flatten):
+            if self.delay is not None and isinstance(layer, FlattenSpec):
                 self.delay = np.broadcast_to(self.delay, layer.inputs).reshape(-1)
 
     def finish(self) -> None:
@@ -80,18 +97,18 @@ class _Walk:
             what = f"layer {self.before[0].name} ({self.before[0].kind})" if self.before else "a delay"
             raise ValueError(f"{what} follows the last neurons, where NetX has no place: only Voting may")
 
-    def _dense(self, layer: Dense) -> Block:
+    def _dense(self, layer: DenseSpec) -> Block:
         """Weights from the last block's outputs: pooling before them is a linear map, and goes into them."""
         module: Any = layer.module
         first = self.before[0].inputs if self.before else layer.inputs
-        weight, wanted = (self._unpooled(w, first) for w in (module.weights, module.kernel[...] * module.scale))
+        weight, unrounded = (self._unpooled(w, first) for w in (module.weights, module.kernel[...] * module.scale))
         return Block(
             name=layer.name,
             kind="dense",
             inputs=first if self.blocks else (weight.shape[0],),
             outputs=layer.outputs,
             weight=weight,
-            wanted=wanted,
+            unrounded=unrounded,
             bias=_whole(module.biases),
             delay=self._taken_delay(layer, weight.shape),
             scale=module.scale,
@@ -104,13 +121,13 @@ class _Walk:
                 x = layer.module(x)
             return x
 
-        if any(isinstance(layer, Pool) for layer in self.before):
+        if any(isinstance(layer, PoolSpec) for layer in self.before):
             like = jax.ShapeDtypeStruct((kernel.shape[1], *first), jnp.float32)
             (kernel,) = jax.linear_transpose(prepare, like)(kernel.T)
             kernel = kernel.reshape(kernel.shape[0], -1).T
         return np.asarray(kernel)
 
-    def _conv(self, layer: Conv) -> Block:
+    def _conv(self, layer: ConvSpec) -> Block:
         if self.delay is not None and self.delay.any():
             raise ValueError(
                 f"a delay stands before layer {layer.name} ({layer.kind}): NetX ignores delays of convolutions, so put "
@@ -123,7 +140,7 @@ class _Walk:
             inputs=layer.inputs,
             outputs=layer.outputs,
             weight=np.asarray(module.weights),
-            wanted=np.asarray(module.kernel[...] * module.scale),
+            unrounded=np.asarray(module.kernel[...] * module.scale),
             bias=_whole(module.biases),
             strides=layer.strides,
             padding=layer.padding,
@@ -136,7 +153,7 @@ class _Walk:
             block = pooled(block, pool)
         return symmetric(block)
 
-    def _taken_delay(self, layer: Layer, shape: tuple[int, ...]) -> np.ndarray | None:
+    def _taken_delay(self, layer: LayerSpec, shape: tuple[int, ...]) -> np.ndarray | None:
         delay, self.delay = self.delay, None
         if delay is None or not delay.any():
             return None
@@ -147,7 +164,7 @@ class _Walk:
             )
         return np.broadcast_to(delay.reshape(-1, 1) if delay.ndim else delay, shape)
 
-    def _delay(self, layer: Delay) -> None:
+    def _delay(self, layer: DelaySpec) -> None:
         delay = layer.delay
         if self.synapse is None:
             self.delay = delay if self.delay is None else self.delay + delay
@@ -160,10 +177,10 @@ class _Walk:
             earlier = 0 if self.synapse.delay is None else self.synapse.delay
             self.synapse = replace(self.synapse, delay=np.broadcast_to(delay, self.synapse.weight.shape) + earlier)
 
-    def _close(self, layer: Neurons) -> None:
+    def _close(self, layer: NeuronSpec) -> None:
         """The neurons of the open synapse: the block is complete."""
         synapse, cell = self.synapse, layer.cell
-        if synapse is None or not isinstance(cell, LoihiLIF):
+        if synapse is None or layer.model is not LoihiLIF:
             raise ValueError(f"layer {layer.name} ({layer.kind}) is not quantised: use spikejax.export.netx.quantized")
         if layer.feedback is not None:
             if synapse.delay is not None:
@@ -181,7 +198,7 @@ class _Walk:
         self.blocks.append(replace(synapse, outputs=layer.outputs, **ints))
         self.synapse, self.before = None, []
 
-    def _max_pool(self, layer: Pool) -> None:
+    def _max_pool(self, layer: PoolSpec) -> None:
         """Spikes in a window are joined by neurons that fire at one spike: a block of its own, one step later."""
         if self.before or self.delay is not None or (self.input_scale is not None and not self.blocks):
             what = "graded input" if self.input_scale is not None and not self.blocks else "another pooling or a delay"

@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 from spikejax.cells import Neuron
 from spikejax.cells.current import SynapticCurrent
 from spikejax.checks import check_number
-from spikejax.export.netx.fixed import DECAY_BITS, SHIFT, add_wrapping, clamp, leak, round_through
+from spikejax.export.netx.fixed import DECAY_BITS, SHIFT, add_wrapping, clamp, decayed, straight_through_round
 from spikejax.typing import Array, Shape, State
 
 MAX_THRESHOLD = (1 << 17) - 1
@@ -58,17 +58,17 @@ class LoihiLIF(Neuron):
     @property
     def i_decay(self) -> Array:
         """Decay of the current, whole 1/4096."""
-        return round_through(jnp.asarray(self.current_decay, jnp.float32) * UNIT)
+        return straight_through_round(jnp.asarray(self.current_decay, jnp.float32) * UNIT)
 
     @property
     def v_decay(self) -> Array:
         """Decay of the membrane, whole 1/4096."""
-        return round_through(jnp.asarray(self.voltage_decay, jnp.float32) * UNIT)
+        return straight_through_round(jnp.asarray(self.voltage_decay, jnp.float32) * UNIT)
 
     @property
     def threshold(self) -> Array:
         """The threshold's mantissa, a whole number."""
-        return round_through(jnp.asarray(self.v_threshold, jnp.float32) * self.scale)
+        return straight_through_round(jnp.asarray(self.v_threshold, jnp.float32) * self.scale)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """No current and no potential.
@@ -82,8 +82,8 @@ class LoihiLIF(Neuron):
 
     def charge(self, state: State, x: Array) -> State:
         """Decays, adds the weights' sum to the current, and the current to the membrane."""
-        i = add_wrapping(leak(state.i, self.i_decay), x)
-        return state._replace(v=clamp(leak(state.v, self.v_decay) + i), i=i)
+        i = add_wrapping(decayed(state.i, self.i_decay), x)
+        return state._replace(v=clamp(decayed(state.v, self.v_decay) + i), i=i)
 
     def fire(self, h: State) -> Array:
         """Spikes where the membrane is strictly above the threshold."""

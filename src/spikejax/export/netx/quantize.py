@@ -7,16 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from spikejax import nn
-from spikejax.cells import IF, LIF, CubaLIF, ParametricLIF
+from spikejax.cells import IF, CubaLIF
 from spikejax.encoding import Poisson
-from spikejax.export.chain import Conv, Delay, Dense, Flatten, Layer, Neurons, Pool, Vote, chain
-from spikejax.export.netx.check import MAX_BIAS
+from spikejax.export.chain import (
+    ConvSpec,
+    DelaySpec,
+    DenseSpec,
+    FlattenSpec,
+    LayerSpec,
+    NeuronSpec,
+    PoolSpec,
+    VotingSpec,
+    read_chain,
+)
 from spikejax.export.netx.fixed import WEIGHT_RANGE, WEIGHT_STEP
+from spikejax.export.netx.limits import MAX_BIAS
 from spikejax.export.netx.neuron import MAX_THRESHOLD, UNIT, LoihiLIF
+from spikejax.export.netx.readers import QUANTIZED
 from spikejax.export.netx.synapse import QuantizedConv, QuantizedLinear, WholeInput
 
-SUPPORTED = "IF, LIF, ParametricLIF, CubaLIF, and these in nn.Recurrent with a dense feedback"
-Scale = float | Literal["auto"]
+WeightScale = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Dynamics:
 
 
 def quantized(
-    net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: Scale = "auto", input_scale: float | None = None
+    net: nn.Sequential, sample_shape: tuple[int, ...], *, scale: WeightScale = "auto", input_scale: float | None = None
 ) -> nn.Sequential:
     """`net` as the chip computes it: integer weights, integer neurons; trainable, and exported without loss.
 
@@ -62,7 +72,7 @@ def quantized(
     if scale != "auto" and not scale > 0:
         raise ValueError(f"`scale` must be > 0 or 'auto', got {scale!r}")
     build = _Build(scale, input_scale)
-    for layer in chain(net, sample_shape):
+    for layer in read_chain(net, sample_shape, "netx", QUANTIZED):
         build.take(layer)
     return build.network()
 
@@ -70,35 +80,35 @@ def quantized(
 class _Build:
     """Goes through the layers and puts their quantised counterparts together."""
 
-    def __init__(self, scale: Scale, input_scale: float | None) -> None:
-        self.scale: Scale = scale
+    def __init__(self, scale: WeightScale, input_scale: float | None) -> None:
+        self.scale: WeightScale = scale
         self.built: list[Any] = [] if input_scale is None else [WholeInput(input_scale)]
         self.divisor = input_scale or 1.0  # of the next weights
-        self.synapse: Dense | Conv | None = None
+        self.synapse: DenseSpec | ConvSpec | None = None
         self.after: list[Any] = []  # delays between the synapse and its neuron
 
-    def take(self, layer: Layer) -> None:
+    def take(self, layer: LayerSpec) -> None:
         """The next layer."""
-        if isinstance(layer, Dense | Conv):
+        if isinstance(layer, DenseSpec | ConvSpec):
             self._open(layer)
-        elif isinstance(layer, Neurons) and isinstance(layer.cell, Poisson):
+        elif isinstance(layer, NeuronSpec) and layer.model is Poisson:
             self._encode(layer)
-        elif isinstance(layer, Neurons):
+        elif isinstance(layer, NeuronSpec):
             self._close(layer)
-        elif isinstance(layer, Delay):
+        elif isinstance(layer, DelaySpec):
             (self.built if self.synapse is None else self.after).append(nn.Delay(layer.delay))
         elif self.synapse is not None:
             raise ValueError(
                 f"layer {layer.name} ({layer.kind}) stands between layer {self.synapse.name} ({self.synapse.kind}) and "
                 f"its neuron: put it before the synapse or after the neuron"
             )
-        elif isinstance(layer, Pool):
+        elif isinstance(layer, PoolSpec):
             make = nn.MaxPool if layer.mode == "max" else nn.SumPool
             self.built.append(make(layer.window, layer.strides, layer.padding))
             self.divisor *= float(np.prod(layer.window)) if layer.mode == "avg" else 1
-        elif isinstance(layer, Flatten):
+        elif isinstance(layer, FlattenSpec):
             self.built.append(nn.Flatten())
-        elif isinstance(layer, Vote):
+        elif isinstance(layer, VotingSpec):
             self.built.append(nn.Voting(layer.voters))
         else:
             raise ValueError(f"layer {layer.name} ({layer.kind}) has no counterpart in NetX")
@@ -110,7 +120,7 @@ class _Build:
             raise ValueError(f"layer {name} ({kind}) has no neuron after it: end with one, such as sx.LIF()")
         return nn.Sequential(*self.built)
 
-    def _open(self, layer: Dense | Conv) -> None:
+    def _open(self, layer: DenseSpec | ConvSpec) -> None:
         if self.synapse is not None:
             raise ValueError(
                 f"layer {layer.name} ({layer.kind}) follows layer {self.synapse.name} ({self.synapse.kind}) with no "
@@ -118,14 +128,14 @@ class _Build:
             )
         self.synapse, self.divisor = replace(layer, kernel=layer.kernel / self.divisor), 1.0
 
-    def _encode(self, layer: Neurons) -> None:
+    def _encode(self, layer: NeuronSpec) -> None:
         if self.built:
             raise ValueError(
                 f"layer {layer.name} (Poisson) must come first and without `input_scale`: its spikes are the input"
             )
         self.built.append(layer.cell)
 
-    def _close(self, layer: Neurons) -> None:
+    def _close(self, layer: NeuronSpec) -> None:
         """The neurons of the open synapse; right after a pooling they get one of weight 1."""
         if self.synapse is None and self.built and isinstance(self.built[-1], nn.SumPool):
             self.synapse, self.divisor = _ones(layer, self.divisor), 1.0
@@ -136,10 +146,10 @@ class _Build:
         self.synapse, self.after = None, []
 
 
-def _ones(layer: Neurons, divisor: float) -> Conv:
+def _ones(layer: NeuronSpec, divisor: float) -> ConvSpec:
     """A synapse of weight 1 for each channel: what stands between a pooling and the neurons right after it."""
     channels, axes = layer.inputs[-1], len(layer.inputs) - 1
-    return Conv(
+    return ConvSpec(
         name=layer.name,
         kind="Pool",
         inputs=layer.inputs,
@@ -153,7 +163,7 @@ def _ones(layer: Neurons, divisor: float) -> Conv:
     )
 
 
-def _pair(synapse: Dense | Conv, neurons: Neurons, scale: Scale) -> tuple[Any, Any]:
+def _pair(synapse: DenseSpec | ConvSpec, neurons: NeuronSpec, scale: WeightScale) -> tuple[Any, Any]:
     """The synapse and the neuron of one layer, quantised with one scale."""
     dynamics = _dynamics(neurons)
     feedback = neurons.feedback
@@ -164,7 +174,7 @@ def _pair(synapse: Dense | Conv, neurons: Neurons, scale: Scale) -> tuple[Any, A
     own = float(scale) if scale != "auto" else _largest_scale([w for w, _ in weights], bias, dynamics.v_threshold)
     bias = np.broadcast_to(bias, synapse.outputs[-1:]) if np.any(bias) else None
     kernel = jnp.asarray(weights[0][0], jnp.float32)
-    if isinstance(synapse, Dense):
+    if isinstance(synapse, DenseSpec):
         module: Any = QuantizedLinear(kernel, bias, own)
     else:
         module = QuantizedConv(
@@ -189,7 +199,7 @@ def _largest_scale(weights: list[np.ndarray], bias: np.ndarray, v_threshold: np.
     return float(min(limit / size for size, limit in limits if size > 0))
 
 
-def _neuron(neurons: Neurons, dynamics: Dynamics, scale: float) -> LoihiLIF:
+def _neuron(neurons: NeuronSpec, dynamics: Dynamics, scale: float) -> LoihiLIF:
     """The chip's neuron; what is an array in the cell stays one."""
     cell = neurons.cell
     leaks = np.round(dynamics.voltage_decay * UNIT).any() or np.round((1 - dynamics.current_decay) * UNIT).any()
@@ -215,17 +225,15 @@ def _neuron(neurons: Neurons, dynamics: Dynamics, scale: float) -> LoihiLIF:
     return LoihiLIF(**learnt, scale=scale, surrogate=cell.surrogate, detach_reset=cell.detach_reset)
 
 
-def _dynamics(layer: Neurons) -> Dynamics:
+def _dynamics(layer: NeuronSpec) -> Dynamics:
     """The cell's equations in Loihi's form.
 
     Raises:
         ValueError: the cell, its reset or its rest has none.
     """
     cell, name = layer.cell, f"layer {layer.name} ({type(layer.cell).__name__})"
-    if isinstance(cell, LoihiLIF):
+    if layer.model is LoihiLIF:
         raise ValueError(f"{name} is quantised already: use the network as it is")
-    if type(cell) not in (IF, LIF, ParametricLIF, CubaLIF):
-        raise ValueError(f"{name} has no counterpart in NetX: use one of {SUPPORTED}")
     if cell.output_kind != "spikes":
         raise ValueError(f"{name} puts out {cell.output_kind}: the chip has spikes, 0 and 1")
     if cell.v_reset is None:
@@ -238,12 +246,12 @@ def _dynamics(layer: Neurons) -> Dynamics:
             f"{name} rests at v_rest = {rest} and is reset to v_reset = {cell.v_reset}: Loihi has one value for both"
         )
     one = np.ones(())
-    if isinstance(cell, CubaLIF):
+    if layer.model is CubaLIF:
         current, voltage = 1 / np.asarray(cell.tau_syn, np.float64), 1 / np.asarray(cell.tau, np.float64)
         gain = np.asarray(cell.w_in, np.float64) * np.asarray(cell.r, np.float64)
         gain = gain * current * voltage if cell.decay_input else gain
     else:
-        current, voltage = one, 0 * one if isinstance(cell, IF) else 1 / np.asarray(cell.tau, np.float64)
+        current, voltage = one, 0 * one if layer.model is IF else 1 / np.asarray(cell.tau, np.float64)
         gain = voltage if getattr(cell, "decay_input", False) else one
     threshold = np.asarray(cell.v_threshold, np.float64) - rest
     parts = (_one_a_channel(name, value, layer.outputs) for value in (gain, current, voltage, threshold))

@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from spikejax.checks import check_number
-from spikejax.export.netx.fixed import WEIGHT_STEP, quantize_weights, round_through
+from spikejax.export.netx.fixed import WEIGHT_STEP, quantize_weights, straight_through_round
 from spikejax.typing import Array
 
 
@@ -33,7 +33,7 @@ class _Quantized:
     @property
     def biases(self) -> Array | None:
         """The chip's biases: whole numbers."""
-        return None if self.bias is None else round_through(self.bias[...] * self.scale)
+        return None if self.bias is None else straight_through_round(self.bias[...] * self.scale)
 
 
 class QuantizedLinear(_Quantized, nnx.Linear):
@@ -131,4 +131,4 @@ class WholeInput(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """One batch, rounded."""
-        return round_through(x * self.scale)
+        return straight_through_round(x * self.scale)

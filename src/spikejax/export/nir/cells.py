@@ -13,14 +13,14 @@ from spikejax.export.nir.convention import just_above
 from spikejax.typing import Array
 
 IfGain = Literal["auto", "r", "r*dt"]
-Value = float | Array
+FieldValue = float | Array
 
-ROUNDING = 2e-7
+FLOAT32_ROUNDING = 2e-7
 """Relative error of a number that went through float32 once or twice."""
 
 
 @dataclass(frozen=True)
-class Site:
+class NodeContext:
     """Where a node stands.
 
     Args:
@@ -57,7 +57,7 @@ class Site:
             )
         return value
 
-    def value(self, full: np.ndarray) -> Value:
+    def value(self, full: np.ndarray) -> FieldValue:
         """As fields of cells have it: a number where all neurons agree, else one value a channel, or a neuron."""
         own = np.moveaxis(full, 0, -1) if self.order is None else full[self.order]
         flat = own.reshape(-1, own.shape[-1])
@@ -65,7 +65,7 @@ class Site:
             return short(float(flat[0, 0]))
         return jnp.asarray(flat[0] if (flat == flat[0]).all() else own, jnp.float32)
 
-    def threshold(self, name: str = "v_threshold") -> Value:
+    def threshold(self, name: str = "v_threshold") -> FieldValue:
         """The next larger number: NIR fires above its threshold, spikejax at it."""
         return self.value(just_above(self.field(name)))
 
@@ -75,10 +75,10 @@ class Read:
     """The neurons of a node: `cells` one after another, and the gain of what goes into each."""
 
     cells: tuple[ChargeFireReset, ...]
-    gains: tuple[Value, ...]
+    gains: tuple[FieldValue, ...]
 
 
-def neurons(site: Site) -> Read:
+def neurons(site: NodeContext) -> Read:
     """The cells that compute what the node does in steps of dt.
 
     Raises:
@@ -102,54 +102,54 @@ def rounded(values: np.ndarray) -> np.ndarray:
     """The numbers of six digits, where the values are these but for the rounding of float32."""
     unit = 10.0 ** (np.floor(np.log10(np.maximum(abs(values), np.finfo(np.float32).tiny))) - 5)
     digits = np.round(values / unit) * unit
-    return np.where(abs(digits - values) <= ROUNDING / 2 * abs(values), digits, values)
+    return np.where(abs(digits - values) <= FLOAT32_ROUNDING / 2 * abs(values), digits, values)
 
 
 def all_equal(a: np.ndarray, b: np.ndarray | float) -> bool:
     """Equal but for the rounding of float32."""
-    return bool(np.isclose(a, b, rtol=ROUNDING, atol=0).all())
+    return bool(np.isclose(a, b, rtol=FLOAT32_ROUNDING, atol=0).all())
 
 
-def _in_steps(site: Site, name: str) -> np.ndarray:
+def _in_steps(site: NodeContext, name: str) -> np.ndarray:
     """A time constant in steps, >= 1."""
     tau = site.field(name) / site.dt
-    if (tau < 1 - ROUNDING).any():
+    if (tau < 1 - FLOAT32_ROUNDING).any():
         least = f">= dt = {site.dt}"
         raise site.error(name, f"{tau.min() * site.dt:.6g}", least, "a step may not overshoot: give a smaller `dt`")
     return rounded(tau)
 
 
-def _gain(site: Site, gain: np.ndarray) -> Value:
+def _gain(site: NodeContext, gain: np.ndarray) -> FieldValue:
     return site.value(rounded(gain))
 
 
-def _integrator_gain(site: Site) -> Value:
+def _integrator_gain(site: NodeContext) -> FieldValue:
     """By the equation r dt; r where the writer meant steps, which it is taken to have where r dt < 1 / 2."""
     r = site.field("r")
     by_equation = site.if_gain == "r*dt" or (site.if_gain == "auto" and bool((r >= 0.5 / site.dt).all()))
     return _gain(site, r * site.dt if by_equation else r)
 
 
-def _if(site: Site) -> Read:
+def _if(site: NodeContext) -> Read:
     cell = IF(v_threshold=site.threshold(), v_reset=site.value(site.field("v_reset")))
     return Read((cell,), (_integrator_gain(site),))
 
 
-def _i(site: Site) -> Read:
+def _i(site: NodeContext) -> Read:
     return Read((LeakyIntegrator(tau=math.inf, decay_input=False),), (_integrator_gain(site),))
 
 
-def _leaky_gain(site: Site, tau: np.ndarray, r: np.ndarray) -> tuple[bool, Value]:
+def _leaky_gain(site: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[bool, FieldValue]:
     """Whether the input is divided by tau, and its gain besides."""
     return (False, 1.0) if all_equal(r, tau) and not all_equal(r, 1.0) else (True, _gain(site, r))
 
 
-def _integrator(site: Site, tau: np.ndarray, r: np.ndarray) -> tuple[LeakyIntegrator, Value]:
+def _integrator(site: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[LeakyIntegrator, FieldValue]:
     decay_input, gain = _leaky_gain(site, tau, r)
     return LeakyIntegrator(tau=site.value(tau), decay_input=decay_input), gain
 
 
-def _without_v_leak(site: Site) -> None:
+def _without_v_leak(site: NodeContext) -> None:
     v_leak = site.field("v_leak")
     if v_leak.any():
         raise site.error(
@@ -157,13 +157,13 @@ def _without_v_leak(site: Site) -> None:
         )
 
 
-def _li(site: Site) -> Read:
+def _li(site: NodeContext) -> Read:
     _without_v_leak(site)
     cell, gain = _integrator(site, _in_steps(site, "tau"), site.field("r"))
     return Read((cell,), (gain,))
 
 
-def _cuba_li(site: Site) -> Read:
+def _cuba_li(site: NodeContext) -> Read:
     """Two leaky integrators, the current and the membrane."""
     _without_v_leak(site)
     i, w_in = _integrator(site, _in_steps(site, "tau_syn"), site.field("w_in"))
@@ -171,7 +171,7 @@ def _cuba_li(site: Site) -> Read:
     return Read((i, v), (w_in, r))
 
 
-def _lif(site: Site) -> Read:
+def _lif(site: NodeContext) -> Read:
     """LIF; where v_leak is not v_reset, the CubaLIF whose current is its input."""
     tau, r, v_leak, v_reset = (_in_steps(site, "tau"), *map(site.field, ("r", "v_leak", "v_reset")))
     shared: Any = {"tau": site.value(tau), "v_threshold": site.threshold(), "v_reset": site.value(v_reset)}
@@ -182,7 +182,7 @@ def _lif(site: Site) -> Read:
     return Read((cell,), (1.0,))
 
 
-def _cuba_lif(site: Site) -> Read:
+def _cuba_lif(site: NodeContext) -> Read:
     """With decay_input=False where r = tau_mem / dt, so that both gains are those of one step."""
     tau_syn, tau = _in_steps(site, "tau_syn"), _in_steps(site, "tau_mem")
     w_in, r = site.field("w_in"), site.field("r")
@@ -200,14 +200,14 @@ def _cuba_lif(site: Site) -> Read:
     return Read((cell,), (1.0,))
 
 
-def _threshold(site: Site) -> Read:
+def _threshold(site: NodeContext) -> Read:
     """A CubaLIF that keeps nothing: its current is its input, its membrane the current."""
     v_reset = site.value(np.minimum(0.0, site.field("threshold") - 1))
     memoryless: Any = {"tau_syn": 1.0, "tau": 1.0, "decay_input": True}
     return Read((CubaLIF(**memoryless, v_threshold=site.threshold("threshold"), v_reset=v_reset),), (1.0,))
 
 
-READERS: dict[str, Callable[[Site], Read]] = {
+READERS: dict[str, Callable[[NodeContext], Read]] = {
     "I": _i,
     "IF": _if,
     "LI": _li,

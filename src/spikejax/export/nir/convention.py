@@ -29,19 +29,19 @@ def check_dt(dt: float) -> None:
     check_number("dt", dt, gt=0, remedy="it is the length of a step in seconds, such as 1e-4")
 
 
-def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+def channels_first_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`(H, W, C)` as `(C, H, W)`."""
     return shape[-1:] + shape[:-1]
 
 
-def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+def channels_last_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`(C, H, W)` as `(H, W, C)`."""
     return shape[1:] + shape[:1]
 
 
 def flattened(shape: tuple[int, ...]) -> np.ndarray | None:
     """For each feature of a flattened `(H, W, C)`, its place where `(C, H, W)` is flattened; None where they agree."""
-    order = np.moveaxis(np.arange(math.prod(shape)).reshape(channels_first(shape)), 0, -1).ravel()
+    order = np.moveaxis(np.arange(math.prod(shape)).reshape(channels_first_shape(shape)), 0, -1).ravel()
     return None if (order == np.arange(order.size)).all() else order
 
 

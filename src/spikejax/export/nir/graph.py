@@ -40,7 +40,7 @@ class Link:
         return type(self.node).__name__
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load_graph(path: str | os.PathLike[str]) -> Any:
     """The graph in a file, its shapes unchecked: nir 1.0.8 refuses groups and windows that are not square."""
     with h5py.File(path, "r") as file:
         for name, group in _groups("", file["node"]):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spikejax.cells import IF, LIF, CubaLIF, LeakyIntegrator, LinearLIF, ParametricLIF
-from spikejax.export.chain import Conv, Dense, Layer, Neurons
+from spikejax.export.chain import ConvSpec, DenseSpec, LayerSpec, NeuronSpec
 from spikejax.export.nir.convention import just_below, library
 from spikejax.typing import Array
 
@@ -18,7 +18,7 @@ LEAKY = (LIF, LeakyIntegrator, LinearLIF)
 
 
 @dataclass(frozen=True)
-class Layout:
+class FeatureLayout:
     """How NIR orders the features of a layer.
 
     Args:
@@ -36,62 +36,60 @@ class Layout:
         return np.ascontiguousarray(full, np.float32)
 
 
-def with_gains_folded(layers: list[Layer]) -> list[Layer]:
+def with_gains_folded(layers: list[LayerSpec]) -> list[LayerSpec]:
     """The layers with a gain of r = 1 in every leaky neuron whose gain the weights right before it can take.
 
     x of h = v - v / tau + x is tau x of h = v + (tau x - v) / tau: weights, bias and feedback are multiplied by tau.
+    A ParametricLIF becomes the LIF of its present time constant.
     """
-    folded: list[Layer] = []
+    folded: list[LayerSpec] = []
     for layer in layers:
-        cell: Any = _plain(layer.cell) if isinstance(layer, Neurons) else None
-        if isinstance(layer, Neurons) and _takes_gain(cell) and folded and isinstance(folded[-1], Dense | Conv):
-            gain = np.asarray(cell.tau, np.float64)
-            folded[-1] = _scaled(folded[-1], gain)
-            feedback = None if layer.feedback is None else _scaled(layer.feedback, gain)
-            layer = replace(layer, cell=cell.replace(decay_input=True), feedback=feedback)
+        if isinstance(layer, NeuronSpec):
+            layer = _with_constant_tau(layer)
+            before = folded[-1] if folded else None
+            if isinstance(before, DenseSpec | ConvSpec) and _takes_gain(layer):
+                gain = np.asarray(layer.cell.tau, np.float64)
+                folded[-1] = _scaled(before, gain)
+                feedback = None if layer.feedback is None else _scaled(layer.feedback, gain)
+                layer = replace(layer, cell=layer.cell.replace(decay_input=True), feedback=feedback)
         folded.append(layer)
     return folded
 
 
-def neuron_nodes(layer: Neurons, layout: Layout, dt: float) -> Named:
+def neuron_nodes(layer: NeuronSpec, layout: FeatureLayout, dt: float) -> Named:
     """The nodes of one layer of neurons.
 
     Raises:
         ValueError: NIR has no such neuron.
     """
-    cell = _plain(layer.cell)
-    write = WRITERS.get(type(cell))
-    if write is None:
+    cell, label = layer.cell, f"layer {layer.name} ({type(layer.cell).__name__})"
+    if cell.output_kind != "spikes" and layer.model is not LeakyIntegrator:
         raise ValueError(
-            f"layer {layer.name} ({type(cell).__name__}) has no NIR node: use "
-            f"{', '.join(sorted(known.__name__ for known in (*WRITERS, ParametricLIF)))}"
-        )
-    if cell.output_kind != "spikes" and not isinstance(cell, LeakyIntegrator):
-        raise ValueError(
-            f"layer {layer.name} ({type(cell).__name__}) puts out {cell.output_kind}, but a neuron of NIR spikes, 0 or "
-            f"1: give it a spiking `surrogate` such as sx.surrogate.Sigmoid()"
+            f"{label} puts out {cell.output_kind}, but a neuron of NIR spikes, 0 or 1: give it a spiking `surrogate` "
+            f"such as sx.surrogate.Sigmoid()"
         )
     if getattr(cell, "v_reset", 0.0) is None:
         raise ValueError(
-            f"layer {layer.name} ({type(cell).__name__}) has `v_reset` None, the soft reset, but NIR resets to a "
-            f"number: train it with v_reset=0.0"
+            f"{label} has `v_reset` None, the soft reset, but NIR resets to a number: train it with v_reset=0.0"
         )
     try:
-        return write(cell, layout, dt)
+        return WRITERS[layer.model](cell, layout, dt)
     except ValueError as error:
-        raise ValueError(f"layer {layer.name} ({type(cell).__name__}): {error}") from error
+        raise ValueError(f"{label}: {error}") from error
 
 
-def _plain(cell: Any) -> Any:
-    """A ParametricLIF as the LIF of its present time constant."""
-    if type(cell) is not ParametricLIF:
-        return cell
-    kept = {name: getattr(cell, name) for name in ("decay_input", "v_threshold", "v_reset", "surrogate")}
-    return LIF(tau=cell.tau, **kept)
+def _with_constant_tau(layer: NeuronSpec) -> NeuronSpec:
+    """A ParametricLIF as the LIF of its present time constant; other neurons as they are."""
+    if layer.model is not ParametricLIF:
+        return layer
+    fields = {name: getattr(layer.cell, name) for name in ("decay_input", "v_threshold", "v_reset", "surrogate")}
+    return replace(layer, cell=LIF(tau=layer.cell.tau, **fields), model=LIF)
 
 
-def _takes_gain(cell: Any) -> bool:
-    return type(cell) in LEAKY and not cell.decay_input and np.ndim(cell.tau) <= 1 and not _without_leak(cell)
+def _takes_gain(layer: NeuronSpec) -> bool:
+    """True for leaky neurons with one gain a channel, or one for all."""
+    cell = layer.cell
+    return layer.model in LEAKY and not cell.decay_input and np.ndim(cell.tau) <= 1 and not _without_leak(cell)
 
 
 def _scaled(layer: Any, gain: np.ndarray) -> Any:
@@ -107,7 +105,7 @@ def _without_leak(cell: Any) -> bool:
     return bool(infinite.all())
 
 
-def _if(cell: Any, layout: Layout, dt: float) -> Named:
+def _if(cell: Any, layout: FeatureLayout, dt: float) -> Named:
     """With v' = r I and r = 1 / dt one step adds the input."""
     node = library().IF(
         r=layout.full(1 / dt), v_threshold=layout.full(just_below(cell.v_threshold)), v_reset=layout.full(cell.v_reset)
@@ -115,14 +113,14 @@ def _if(cell: Any, layout: Layout, dt: float) -> Named:
     return [("", node)]
 
 
-def _leak(cell: Any, v_leak: Any, layout: Layout, dt: float) -> dict[str, np.ndarray]:
+def _leak(cell: Any, v_leak: Any, layout: FeatureLayout, dt: float) -> dict[str, np.ndarray]:
     """What LI and LIF share: r = 1, or tau / dt where the input is not divided by tau."""
     tau = np.asarray(cell.tau, np.float64)
     r = 1.0 if cell.decay_input else tau
     return {"tau": layout.full(tau * dt), "r": layout.full(r), "v_leak": layout.full(v_leak)}
 
 
-def _lif(cell: Any, layout: Layout, dt: float) -> Named:
+def _lif(cell: Any, layout: FeatureLayout, dt: float) -> Named:
     if _without_leak(cell):
         return _if(cell, layout, dt)
     reset = layout.full(cell.v_reset)
@@ -131,19 +129,19 @@ def _lif(cell: Any, layout: Layout, dt: float) -> Named:
     return [("", library().LIF(**leak, v_threshold=threshold, v_reset=reset))]
 
 
-def _li(cell: Any, layout: Layout, dt: float) -> Named:
+def _li(cell: Any, layout: FeatureLayout, dt: float) -> Named:
     nir = library()
     if _without_leak(cell):
         return [("", nir.I(r=layout.full(1 / dt)))]
     return [("", nir.LI(**_leak(cell, 0.0, layout, dt)))]
 
 
-def _linear_lif(cell: Any, layout: Layout, dt: float) -> Named:
+def _linear_lif(cell: Any, layout: FeatureLayout, dt: float) -> Named:
     threshold = library().Threshold(threshold=layout.full(just_below(cell.v_threshold)))
     return [*_li(cell, layout, dt), ("_threshold", threshold)]
 
 
-def _cuba(cell: Any, layout: Layout, dt: float) -> Named:
+def _cuba(cell: Any, layout: FeatureLayout, dt: float) -> Named:
     """With r = tau_mem / dt, as the other libraries want it, and w_in = tau_syn / dt times what gain is left.
 
     The gain of the current can stand before it, because the current is linear in the input. With tau_syn = 1 the
@@ -170,7 +168,7 @@ def _cuba(cell: Any, layout: Layout, dt: float) -> Named:
     return [("", library().CubaLIF(**shared, tau_syn=layout.full(tau_syn * dt), w_in=layout.full(gain)))]
 
 
-WRITERS: dict[type, Callable[[Any, Layout, float], Named]] = {
+WRITERS: dict[type, Callable[[Any, FeatureLayout, float], Named]] = {
     IF: _if,
     LIF: _lif,
     LeakyIntegrator: _li,

@@ -12,12 +12,12 @@ from flax import nnx
 from spikejax import nn
 from spikejax.cells import LeakyIntegrator, LinearLIF
 from spikejax.checks import check_option
-from spikejax.export.nir.cells import READERS, IfGain, Site, neurons
-from spikejax.export.nir.convention import channels_last, check_dt, flattened, library
-from spikejax.export.nir.graph import WEIGHTS, Link, links, load, report_metadata
+from spikejax.export.nir.cells import READERS, IfGain, NodeContext, neurons
+from spikejax.export.nir.convention import channels_last_shape, check_dt, flattened, library
+from spikejax.export.nir.graph import WEIGHTS, Link, links, load_graph, report_metadata
 
 Order = np.ndarray | None
-Step = tuple[list[Any], tuple[int, ...], Order]
+ReadLayers = tuple[list[Any], tuple[int, ...], Order]
 """The layers of a node, and what comes out of it: shape, channels first, and order of the features."""
 
 
@@ -54,7 +54,7 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     check_option("if_gain", if_gain, ("auto", "r", "r*dt"))
     nir = library()
     if isinstance(graph, str | os.PathLike):
-        graph = load(graph)
+        graph = load_graph(graph)
     if not isinstance(graph, nir.NIRGraph):
         raise TypeError(f"`graph` must be a nir.NIRGraph or the path of a file, got {type(graph).__name__}")
     report_metadata(graph, dt)
@@ -63,7 +63,7 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     layers: list[Any] = []
     order: Order = None
     for i, link in enumerate(chain):
-        site = Site(link.name, link.node, shape, order, dt, if_gain)
+        site = NodeContext(link.name, link.node, shape, order, dt, if_gain)
         new, shape, order = _read(site, link, chain[i + 1 :])
         layers = _joined(layers, new, link)
     if order is not None:
@@ -76,7 +76,7 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     return nn.Sequential(*layers)
 
 
-def _read(site: Site, link: Link, ahead: list[Link]) -> Step:
+def _read(site: NodeContext, link: Link, ahead: list[Link]) -> ReadLayers:
     if link.feedback is not None and link.kind not in READERS:
         name, weights = link.feedback
         raise ValueError(f"node {name!r} ({type(weights).__name__}) leads back to {link.name!r}, which has no neurons")
@@ -101,7 +101,7 @@ def _joined(layers: list[Any], new: list[Any], link: Link) -> list[Any]:
     return [*layers, *new]
 
 
-def _neurons(site: Site, link: Link) -> Step:
+def _neurons(site: NodeContext, link: Link) -> ReadLayers:
     read = neurons(site)
     layers: list[Any] = []
     for cell, gain in zip(read.cells, read.gains, strict=True):
@@ -113,12 +113,12 @@ def _neurons(site: Site, link: Link) -> Step:
                 f"over features, got shape {site.shape}"
             )
         name, weights = link.feedback
-        back = Site(name, weights, site.shape, site.order, site.dt, site.if_gain)
+        back = NodeContext(name, weights, site.shape, site.order, site.dt, site.if_gain)
         layers[-1] = nn.Recurrent(layers[-1], _linear(back, read.gains[0], site.order))
     return layers, site.shape, site.order
 
 
-def _linear(site: Site, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
+def _linear(site: NodeContext, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
     """The weights with rows and columns in spikejax's order; `gain` and `order_out` are those of the output."""
     weight = np.asarray(site.node.weight)
     if weight.ndim != 2 or weight.shape[1:] != site.shape:
@@ -141,16 +141,16 @@ def _given(kernel: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
     return {f"{name}_init": a for name, a in initial.items()} | {"use_bias": bias is not None, "rngs": nnx.Rngs(0)}
 
 
-def _dense(site: Site) -> Step:
+def _dense(site: NodeContext) -> ReadLayers:
     layer = _linear(site)
     return [layer], (layer.out_features,), None
 
 
-def _scale(site: Site) -> Step:
+def _scale(site: NodeContext) -> ReadLayers:
     return [nn.Scale(site.value(site.field("scale")))], site.shape, site.order
 
 
-def _delay(site: Site) -> Step:
+def _delay(site: NodeContext) -> ReadLayers:
     steps = site.field("delay") / site.dt
     whole = np.round(steps)
     if not np.isclose(steps, whole, rtol=1e-6, atol=1e-6).all() or (whole < 0).any():
@@ -161,7 +161,7 @@ def _delay(site: Site) -> Step:
     return [nn.Delay(value.astype(int))], site.shape, site.order
 
 
-def _numbers(site: Site, name: str, axes: int) -> tuple[int, ...]:
+def _numbers(site: NodeContext, name: str, axes: int) -> tuple[int, ...]:
     """A field that is one number, or one a space axis."""
     value = np.ravel(getattr(site.node, name))
     if value.size not in (1, axes):
@@ -169,7 +169,7 @@ def _numbers(site: Site, name: str, axes: int) -> tuple[int, ...]:
     return tuple(map(int, np.broadcast_to(value, axes)))
 
 
-def _shape_after(site: Site, channels: int, sizes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+def _shape_after(site: NodeContext, channels: int, sizes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Shape after windows slid over the space axes, channels first."""
     each = zip(site.shape[1:], *(sizes[name] for name in ("window", "stride", "padding", "dilation")), strict=True)
     extents = tuple((n + 2 * p - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in each)
@@ -178,7 +178,7 @@ def _shape_after(site: Site, channels: int, sizes: dict[str, tuple[int, ...]]) -
     return (channels, *extents)
 
 
-def _conv(site: Site) -> Step:
+def _conv(site: NodeContext) -> ReadLayers:
     weight = np.asarray(site.node.weight)
     axes, groups = weight.ndim - 2, int(np.ravel(site.node.groups)[0])
     if len(site.shape) != axes + 1 or site.shape[0] != weight.shape[1] * groups or weight.shape[0] % groups:
@@ -210,7 +210,7 @@ def _conv(site: Site) -> Step:
     return [layer], shape, None
 
 
-def _pool(site: Site) -> Step:
+def _pool(site: NodeContext) -> ReadLayers:
     if len(site.shape) != 3:
         raise site.error("input shape", site.shape, "(C, H, W)", "it pools over two space axes")
     window, stride, padding = (_numbers(site, name, 2) for name in ("kernel_size", "stride", "padding"))
@@ -220,7 +220,7 @@ def _pool(site: Site) -> Step:
     return [layer], _shape_after(site, site.shape[0], sizes), None
 
 
-def _flatten(site: Site, ahead: list[Link]) -> Step:
+def _flatten(site: NodeContext, ahead: list[Link]) -> ReadLayers:
     """All axes become one; with start_dim = 1, which counts a batch axis, where the weights that follow want it so."""
     axes, size = len(site.shape), math.prod(site.shape)
     start, end = int(site.node.start_dim), int(site.node.end_dim)
@@ -233,10 +233,10 @@ def _flatten(site: Site, ahead: list[Link]) -> Step:
     if start not in (0, -axes) or last < axes - 1:
         limit = f"0, and `end_dim` -1, for an input of {site.shape}"
         raise site.error("start_dim", f"{start} with `end_dim` {end}", limit, "spikejax flattens all axes at once")
-    return [nn.Flatten()], (size,), flattened(channels_last(site.shape))
+    return [nn.Flatten()], (size,), flattened(channels_last_shape(site.shape))
 
 
-STATELESS: dict[str, Callable[[Site], Step]] = {
+STATELESS: dict[str, Callable[[NodeContext], ReadLayers]] = {
     "Linear": _dense,
     "Affine": _dense,
     "Scale": _scale,

@@ -10,9 +10,20 @@ import jax
 import numpy as np
 
 from spikejax.checks import check_option
-from spikejax.export import chain as plain
-from spikejax.export.nir.convention import channels_first, check_dt, flattened, library
-from spikejax.export.nir.neurons import Layout, Named, neuron_nodes, with_gains_folded
+from spikejax.export.chain import (
+    ConvSpec,
+    DelaySpec,
+    DenseSpec,
+    FlattenSpec,
+    LayerSpec,
+    NeuronSpec,
+    PoolSpec,
+    ScaleSpec,
+    VotingSpec,
+    read_chain,
+)
+from spikejax.export.nir.convention import channels_first_shape, check_dt, flattened, library
+from spikejax.export.nir.neurons import FeatureLayout, Named, neuron_nodes, with_gains_folded
 
 Recurrence = Literal["cycle", "graph"]
 
@@ -47,10 +58,10 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
     check_dt(dt)
     check_option("recurrent", recurrent, ("cycle", "graph"))
     nir = library()
-    layers = with_gains_folded(plain.chain(net, sample_shape))
+    layers = with_gains_folded(read_chain(net, sample_shape, "nir"))
     if not layers:
         raise ValueError("`net` has no layer to write: it only drops out, or has no layer at all")
-    nodes: dict[str, Any] = {"input": nir.Input(np.array(channels_first(layers[0].inputs)))}
+    nodes: dict[str, Any] = {"input": nir.Input(np.array(channels_first_shape(layers[0].inputs)))}
     edges: list[tuple[str, str]] = []
     last, order = "input", None
     for layer in layers:
@@ -71,7 +82,7 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
             f"layer {layers[-1].name} ({layers[-1].kind}) ends in the features of a flattened image, which NIR orders "
             f"otherwise, channels slowest: end in an nnx.Linear, or before the Flatten"
         )
-    nodes["output"] = nir.Output(np.array(channels_first(layers[-1].outputs)))
+    nodes["output"] = nir.Output(np.array(channels_first_shape(layers[-1].outputs)))
     edges.append((last, "output"))
     metadata = {"producer": f"spikejax {version('spikejax')}", "dt": dt, "reset": "hard"}
     return nir.NIRGraph(nodes, edges, metadata=metadata)
@@ -107,41 +118,43 @@ def write(
         os.replace(partial_file, path)
 
 
-def _lowered(layer: plain.Layer, order: np.ndarray | None, dt: float) -> Named:
+def _lowered(layer: LayerSpec, order: np.ndarray | None, dt: float) -> Named:
     """The nodes of one layer, with their types: nir 1.0.8 infers wrong ones for groups and for windows not square."""
     nodes = _nodes(layer, order, dt)
-    inputs, outputs = np.array(channels_first(layer.inputs)), np.array(channels_first(layer.outputs))
+    inputs, outputs = np.array(channels_first_shape(layer.inputs)), np.array(channels_first_shape(layer.outputs))
     for _, node in nodes:
         if not isinstance(node, library().NIRGraph):
             node.input_type, node.output_type = {"input": inputs}, {"output": outputs}
     return nodes
 
 
-def _nodes(layer: plain.Layer, order: np.ndarray | None, dt: float) -> Named:
+def _nodes(layer: LayerSpec, order: np.ndarray | None, dt: float) -> Named:
     nir = library()
-    layout = Layout(layer.inputs, order)
-    if isinstance(layer, plain.Dense):
+    layout = FeatureLayout(layer.inputs, order)
+    if isinstance(layer, DenseSpec):
         return [("", _dense(layer.kernel, layer.bias, order))]
-    if isinstance(layer, plain.Conv):
+    if isinstance(layer, ConvSpec):
         return [("", _conv(layer))]
-    if isinstance(layer, plain.Pool):
+    if isinstance(layer, PoolSpec):
         return [("", _pool(layer))]
-    if isinstance(layer, plain.Flatten):
+    if isinstance(layer, FlattenSpec):
         flat = len(layer.inputs) == 1
-        return [] if flat else [("", nir.Flatten(np.array(channels_first(layer.inputs)), start_dim=0, end_dim=-1))]
-    if isinstance(layer, plain.Scale):
+        return (
+            [] if flat else [("", nir.Flatten(np.array(channels_first_shape(layer.inputs)), start_dim=0, end_dim=-1))]
+        )
+    if isinstance(layer, ScaleSpec):
         return [("", nir.Scale(scale=layout.full(layer.scale)))]
-    if isinstance(layer, plain.Delay):
+    if isinstance(layer, DelaySpec):
         return [("", nir.Delay(delay=layout.full(layer.delay * dt)))]
-    if isinstance(layer, plain.Vote):
+    if isinstance(layer, VotingSpec):
         return [("", _dense(_mean_of_groups(layer), None, order))]
-    if isinstance(layer, plain.Neurons):
+    if isinstance(layer, NeuronSpec):
         nodes = neuron_nodes(layer, layout, dt)
         return nodes if layer.feedback is None else [("", _recurrent(layer, nodes, order))]
     raise ValueError(f"layer {layer.name} ({layer.kind}) has no NIR node")
 
 
-def _dense(kernel: np.ndarray, bias: plain.Bias, order: np.ndarray | None) -> Any:
+def _dense(kernel: np.ndarray, bias: np.ndarray | None, order: np.ndarray | None) -> Any:
     """Linear, or Affine with a bias; `order` is that of the input."""
     nir = library()
     rows = kernel if order is None else kernel[np.argsort(order)]
@@ -149,7 +162,7 @@ def _dense(kernel: np.ndarray, bias: plain.Bias, order: np.ndarray | None) -> An
     return nir.Linear(weight) if bias is None else nir.Affine(weight, bias.astype(np.float32))
 
 
-def _mean_of_groups(layer: plain.Vote) -> np.ndarray:
+def _mean_of_groups(layer: VotingSpec) -> np.ndarray:
     if len(layer.inputs) != 1:
         raise ValueError(
             f"layer {layer.name} (Voting) over {layer.inputs} has no NIR node: put spikejax.nn.Flatten() before it"
@@ -157,7 +170,7 @@ def _mean_of_groups(layer: plain.Vote) -> np.ndarray:
     return np.kron(np.eye(layer.outputs[0]), np.full((layer.voters, 1), 1 / layer.voters))
 
 
-def _recurrent(layer: plain.Neurons, nodes: Named, order: np.ndarray | None) -> Any:
+def _recurrent(layer: NeuronSpec, nodes: Named, order: np.ndarray | None) -> Any:
     """Neurons whose output comes back, one step later, through weights, as a graph of its own."""
     if len(nodes) != 1 or layer.feedback is None:
         raise ValueError(f"layer {layer.name} (Recurrent) has a cell of {len(nodes)} NIR nodes: use a cell of one")
@@ -174,7 +187,7 @@ def _recurrent(layer: plain.Neurons, nodes: Named, order: np.ndarray | None) -> 
     return nir.NIRGraph(inside, [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")])
 
 
-def _conv(layer: plain.Conv) -> Any:
+def _conv(layer: ConvSpec) -> Any:
     nir, axes = library(), len(layer.strides)
     weight = np.ascontiguousarray(np.moveaxis(layer.kernel, (-1, -2), (0, 1)), np.float32)
     bias = np.zeros(weight.shape[0], np.float32) if layer.bias is None else layer.bias.astype(np.float32)
@@ -188,11 +201,11 @@ def _conv(layer: plain.Conv) -> Any:
     return nir.Conv1d(input_shape=layer.inputs[0], **shared, **first)
 
 
-def _padding(layer: plain.Conv | plain.Pool) -> tuple[int, ...] | str:
+def _padding(layer: ConvSpec | PoolSpec) -> tuple[int, ...] | str:
     """The same on both sides, as NIR knows it, or 'same'."""
     if all(low == high >= 0 for low, high in layer.padding):
         return tuple(low for low, _ in layer.padding)
-    if isinstance(layer, plain.Conv) and all(stride == 1 for stride in layer.strides):
+    if isinstance(layer, ConvSpec) and all(stride == 1 for stride in layer.strides):
         window = [(k - 1) * d + 1 for k, d in zip(layer.kernel.shape, layer.dilation, strict=False)]
         same = jax.lax.padtype_to_pads(layer.inputs[:-1], window, layer.strides, "SAME")
         if layer.padding == tuple(same):
@@ -203,7 +216,7 @@ def _padding(layer: plain.Conv | plain.Pool) -> tuple[int, ...] | str:
     )
 
 
-def _pool(layer: plain.Pool) -> Any:
+def _pool(layer: PoolSpec) -> Any:
     nir = library()
     if layer.mode == "max":
         raise ValueError(f"layer {layer.name} (MaxPool) has no NIR node: use spikejax.nn.AvgPool or SumPool")
@@ -213,7 +226,7 @@ def _pool(layer: plain.Pool) -> Any:
     return node(kernel_size=np.array(layer.window), stride=np.array(layer.strides), padding=np.array(_padding(layer)))
 
 
-def _order_after(layer: plain.Layer, order: np.ndarray | None) -> np.ndarray | None:
-    if isinstance(layer, plain.Flatten) and len(layer.inputs) > 1:
+def _order_after(layer: LayerSpec, order: np.ndarray | None) -> np.ndarray | None:
+    if isinstance(layer, FlattenSpec) and len(layer.inputs) > 1:
         return flattened(layer.inputs)
-    return None if isinstance(layer, plain.Dense | plain.Vote) else order
+    return None if isinstance(layer, DenseSpec | VotingSpec) else order

@@ -27,12 +27,12 @@ class StateVariable(NamedTuple):
     first: np.ndarray
 
 
-def name_of(layer: chain.Layer) -> str:
+def graph_name(layer: chain.LayerSpec) -> str:
     """A layer's name in the graph."""
     return f"layer{layer.name}"
 
 
-def build_step(graph: Graph, layers: Sequence[chain.Layer], options: Options) -> list[StateVariable]:
+def build_step(graph: Graph, layers: Sequence[chain.LayerSpec], options: Options) -> list[StateVariable]:
     """Adds one step: inputs `x` and the states, outputs `y` and the next states.
 
     Returns:
@@ -42,7 +42,7 @@ def build_step(graph: Graph, layers: Sequence[chain.Layer], options: Options) ->
     variables: list[StateVariable] = []
     news: list[Value] = []
     for layer in layers:
-        with graph.inside(name_of(layer), layer.kind):
+        with graph.inside(graph_name(layer), layer.kind):
             cell = stateful(graph, layer, stepwise=True)
             if cell is None:
                 x = lower(graph, layer, x)
@@ -61,13 +61,13 @@ def build_step(graph: Graph, layers: Sequence[chain.Layer], options: Options) ->
     return variables
 
 
-def build_unrolled(graph: Graph, layers: Sequence[chain.Layer], options: Options) -> None:
+def build_unrolled(graph: Graph, layers: Sequence[chain.LayerSpec], options: Options) -> None:
     """Adds all steps: stateless layers see them as one batch `[T * N, *]`, cells one after another."""
     steps = options.steps or 1
     x = _input(graph, layers[0].inputs, options.batch * (1 if options.static else steps), options)
     time = Time(graph, steps, [x], None) if options.static else Time(graph, steps, None, x)
     for layer in layers:
-        with graph.inside(name_of(layer), layer.kind):
+        with graph.inside(graph_name(layer), layer.kind):
             cell = stateful(graph, layer, stepwise=False)
             if cell is None:
                 time = time.at_once(lambda x, layer=layer: lower(graph, layer, x))

@@ -8,29 +8,30 @@ from typing import Any
 import numpy as np
 
 from spikejax.export import chain
+from spikejax.export.onnx.equations import channels_first
 from spikejax.export.onnx.graph import Graph, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChannelsFirst(chain.Flatten):
+class ChannelsFirstSpec(chain.FlattenSpec):
     """A Flatten that keeps the channels first, for the rows of the next kernel have been put in that order."""
 
 
-def in_order(layers: Sequence[chain.Layer]) -> list[chain.Layer]:
+def in_order(layers: Sequence[chain.LayerSpec]) -> list[chain.LayerSpec]:
     """The layers, with the rows of a kernel after a Flatten as channels first have them, which saves a Transpose."""
     ordered = list(layers)
     for i, (flatten, after) in enumerate(pairwise(layers)):
-        if isinstance(flatten, chain.Flatten) and isinstance(after, chain.Dense):
+        if isinstance(flatten, chain.FlattenSpec) and isinstance(after, chain.DenseSpec):
             places = np.arange(after.kernel.shape[0]).reshape(flatten.inputs)
             rows = np.moveaxis(places, -1, 0).ravel()
-            ordered[i] = ChannelsFirst(**vars(flatten))
+            ordered[i] = ChannelsFirstSpec(**vars(flatten))
             ordered[i + 1] = replace(after, kernel=after.kernel[rows])
     return ordered
 
 
-def lower(graph: Graph, layer: chain.Layer, x: Tensor) -> Tensor:
+def lower(graph: Graph, layer: chain.LayerSpec, x: Tensor) -> Tensor:
     """Adds a stateless layer to the graph."""
-    return RULES[type(layer)](graph, layer, x)
+    return LAYER_WRITERS[type(layer)](graph, layer, x)
 
 
 def channels_last(graph: Graph, x: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def reshaped(graph: Graph, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return graph.add("Reshape", x, graph.constant(np.array(shape, np.int64), "shape"), shape=shape)
 
 
-def dense(graph: Graph, layer: chain.Dense, x: Tensor, prefix: str = "") -> Tensor:
+def dense(graph: Graph, layer: chain.DenseSpec, x: Tensor, prefix: str = "") -> Tensor:
     """`x W + b`."""
     names = (f"{prefix}.kernel", f"{prefix}.bias") if prefix else ("kernel", "bias")
     shape, kernel = (x.shape[0], *layer.outputs), graph.constant(layer.kernel, names[0])
@@ -65,50 +66,56 @@ def dense(graph: Graph, layer: chain.Dense, x: Tensor, prefix: str = "") -> Tens
     return graph.add("Gemm", x, kernel, graph.constant(layer.bias, names[1]), shape=shape)
 
 
-def _convolved(graph: Graph, layer: chain.Conv, x: Tensor) -> Tensor:
+def _convolved(graph: Graph, layer: chain.ConvSpec, x: Tensor) -> Tensor:
     kernel = np.moveaxis(layer.kernel, (-1, -2), (0, 1))
     values = [x, graph.constant(kernel, "kernel")]
     if layer.bias is not None:
         values.append(graph.constant(layer.bias, "bias"))
-    how = _windows(graph, layer, layer.kernel.shape[:-2])
-    return graph.add("Conv", *values, shape=_shape(layer, x), **how, dilations=layer.dilation, group=layer.groups)
+    window = _windows(graph, layer, layer.kernel.shape[:-2])
+    return graph.add("Conv", *values, shape=_shape(layer, x), **window, dilations=layer.dilation, group=layer.groups)
 
 
-def _pooled(graph: Graph, layer: chain.Pool, x: Tensor) -> Tensor:
-    how = _windows(graph, layer, layer.window)
+def _pooled(graph: Graph, layer: chain.PoolSpec, x: Tensor) -> Tensor:
+    window = _windows(graph, layer, layer.window)
     if layer.mode == "max":
-        return graph.add("MaxPool", x, shape=_shape(layer, x), **how)
+        return graph.add("MaxPool", x, shape=_shape(layer, x), **window)
     if layer.mode == "avg":
-        return graph.add("AveragePool", x, shape=_shape(layer, x), **how, count_include_pad=1)
+        return graph.add("AveragePool", x, shape=_shape(layer, x), **window, count_include_pad=1)
     ones = graph.constant(np.ones((x.shape[1], 1, *layer.window)), "window")  # a mean times its size would round
-    return graph.add("Conv", x, ones, shape=_shape(layer, x), **how, group=x.shape[1])
+    return graph.add("Conv", x, ones, shape=_shape(layer, x), **window, group=x.shape[1])
 
 
-def _windows(graph: Graph, layer: chain.Conv | chain.Pool, window: tuple[int, ...]) -> dict[str, Any]:
+def _windows(graph: Graph, layer: chain.ConvSpec | chain.PoolSpec, window: tuple[int, ...]) -> dict[str, Any]:
     """Attributes of a sliding window."""
     low, high = zip(*layer.padding, strict=True)
     if min(*low, *high) < 0:
         graph.find("error", "padding", layer.padding, ">= 0", "crop the input instead")
-    if isinstance(layer, chain.Pool) and any(
+    if isinstance(layer, chain.PoolSpec) and any(
         p >= k for pair, k in zip(layer.padding, window, strict=True) for p in pair
     ):
         graph.find("error", "padding", layer.padding, f"below the window {window}", "pool with less padding")
     return {"kernel_shape": window, "strides": layer.strides, "pads": (*low, *high)}
 
 
-def _shape(layer: chain.Layer, x: Tensor) -> tuple[int, ...]:
+def _shape(layer: chain.LayerSpec, x: Tensor) -> tuple[int, ...]:
     return (x.shape[0], layer.outputs[-1], *layer.outputs[:-1])
 
 
-def _flattened(graph: Graph, layer: chain.Flatten, x: Tensor) -> Tensor:
+def _flattened(graph: Graph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
     return reshaped(graph, channels_last(graph, x), (x.shape[0], *layer.outputs))
 
 
-def _flattened_as_is(graph: Graph, layer: chain.Flatten, x: Tensor) -> Tensor:
+def _flattened_as_is(graph: Graph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
     return reshaped(graph, x, (x.shape[0], *layer.outputs))
 
 
-def _voted(graph: Graph, layer: chain.Vote, x: Tensor) -> Tensor:
+def _scaled(graph: Graph, layer: chain.ScaleSpec, x: Tensor) -> Tensor:
+    """A factor for each channel, or for all."""
+    scale = layer.scale.reshape((1,) * (1 + len(layer.inputs) - layer.scale.ndim) + layer.scale.shape)
+    return graph.add("Mul", x, graph.constant(channels_first(scale), "scale"))
+
+
+def _voted(graph: Graph, layer: chain.VotingSpec, x: Tensor) -> Tensor:
     """A product with 0 and 1, then a division: spikes are counted exactly."""
     classes = layer.outputs[-1]
     if len(layer.inputs) == 1:
@@ -121,12 +128,13 @@ def _voted(graph: Graph, layer: chain.Vote, x: Tensor) -> Tensor:
     return graph.add("Div", votes, graph.constant(np.float32(layer.voters), "voters"))
 
 
-RULES: dict[type, Callable[[Graph, Any, Tensor], Tensor]] = {
-    chain.Dense: dense,
-    chain.Conv: _convolved,
-    chain.Pool: _pooled,
-    chain.Flatten: _flattened,
-    ChannelsFirst: _flattened_as_is,
-    chain.Vote: _voted,
+LAYER_WRITERS: dict[type, Callable[[Graph, Any, Tensor], Tensor]] = {
+    chain.DenseSpec: dense,
+    chain.ConvSpec: _convolved,
+    chain.PoolSpec: _pooled,
+    chain.FlattenSpec: _flattened,
+    ChannelsFirstSpec: _flattened_as_is,
+    chain.ScaleSpec: _scaled,
+    chain.VotingSpec: _voted,
 }
-"""How each layer is written."""
+"""The function that writes each kind of layer."""

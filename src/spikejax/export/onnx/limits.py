@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spikejax.export import chain
-from spikejax.export.onnx.forms import name_of
+from spikejax.export.onnx.forms import graph_name
 from spikejax.export.onnx.graph import Graph, Tensor
 from spikejax.export.onnx.options import Options
 
@@ -85,7 +85,7 @@ def _check_input(graph: Graph, name: str, x: Tensor, level: Any) -> None:
         graph.find(level, name, f"{plane} bytes in its last two axes", f"at most {MAX_PLANE_BYTES}", remedy)
 
 
-def check_values(graph: Graph, layers: Sequence[chain.Layer]) -> dict[str, float]:
+def check_values(graph: Graph, layers: Sequence[chain.LayerSpec]) -> dict[str, float]:
     """Notes which weights and parameters of cells the graph's dtype cannot hold.
 
     Returns:
@@ -93,9 +93,9 @@ def check_values(graph: Graph, layers: Sequence[chain.Layer]) -> dict[str, float
     """
     roundings = {}
     for layer in layers:
-        with graph.inside(name_of(layer), layer.kind):
+        with graph.inside(graph_name(layer), layer.kind):
             errors = [_rounding(graph, field, np.asarray(value)) for field, value in numbers(layer)]
-        roundings[name_of(layer)] = max(errors, default=0.0)
+        roundings[graph_name(layer)] = max(errors, default=0.0)
     return roundings
 
 
@@ -104,7 +104,7 @@ def numbers(record: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found = []
     for field in fields(record):
         value, name = getattr(record, field.name), f"{prefix}{field.name}"
-        if field.name in ("module", "surrogate"):
+        if field.name in ("module", "model", "surrogate"):
             continue
         if is_dataclass(value):
             found += numbers(value, "" if field.name == "cell" else f"{name}.")

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spikejax.encoding import Poisson
 from spikejax.export import chain
 from spikejax.export.onnx.equations import UntranslatableError, channels_first, translate
 from spikejax.export.onnx.graph import Graph, Tensor, Value
@@ -30,7 +29,7 @@ class Stateful(Protocol):
         ...
 
 
-def stateful(graph: Graph, layer: chain.Layer, *, stepwise: bool) -> Stateful | None:
+def stateful(graph: Graph, layer: chain.LayerSpec, *, stepwise: bool) -> Stateful | None:
     """How `layer` goes through time; None for a stateless one.
 
     Args:
@@ -38,34 +37,24 @@ def stateful(graph: Graph, layer: chain.Layer, *, stepwise: bool) -> Stateful | 
         layer: of `chain`.
         stepwise: whether states come from outside, so that all of them must be of the neurons.
     """
-    if isinstance(layer, chain.Delay):
-        return Past(layer)
-    if not isinstance(layer, chain.Neurons):
+    if isinstance(layer, chain.DelaySpec):
+        return DelayLine(layer)
+    if not isinstance(layer, chain.NeuronSpec):
         return None
-    why_not = _why_not(layer.cell)
     try:
-        if why_not is None:
-            cell = Equations(layer.cell, layer.inputs, stepwise=stepwise)
-            cell.try_out(graph)
-            return cell if layer.feedback is None else Loop(cell, layer.feedback)
+        reason = why_not_fused(layer.cell)
+        if reason is not None:
+            raise UntranslatableError(reason)
+        cell = TracedNeurons(layer.cell, layer.inputs, stepwise=stepwise)
+        cell.try_out(graph)
+        return cell if layer.feedback is None else FeedbackNeurons(cell, layer.feedback)
     except UntranslatableError as error:
-        why_not = "a cell whose equations have operators", str(error)
-    limit, remedy = why_not
-    graph.find("error", "cell", type(layer.cell).__name__, limit, remedy)
-    return Unwritten()
+        limit = "in charge, fire and reset, of equations that have operators"
+        graph.find("error", "cell", type(layer.cell).__name__, limit, str(error))
+        return Unwritten()
 
 
-def _why_not(cell: Any) -> tuple[str, str] | None:
-    """What a cell would have to be in order to be written, and what to do; None where it may be that."""
-    if isinstance(cell, Poisson):
-        return "a neuron", "encode on the host, and export the layers after it, as in Sequential(*layers[1:])"
-    reason = why_not_fused(cell)
-    if reason is not None:
-        return "in charge, fire and reset, as IF, LIF, ParametricLIF, CubaLIF and LeakyIntegrator are", reason
-    return None
-
-
-class Equations:
+class TracedNeurons:
     """A cell in charge, fire and reset, traced for one sample.
 
     Args:
@@ -121,10 +110,10 @@ class Equations:
         self.step(scratch, {name: first if name in self.shared else x for name, first in self.first().items()}, x)
 
 
-class Loop:
+class FeedbackNeurons:
     """A cell that receives its own last output through a dense layer."""
 
-    def __init__(self, cell: Equations, feedback: chain.Dense) -> None:
+    def __init__(self, cell: TracedNeurons, feedback: chain.DenseSpec) -> None:
         self.cell, self.feedback = cell, feedback
 
     def first(self) -> States:
@@ -142,10 +131,10 @@ class Loop:
         return new | {"y": y}, y
 
 
-class Past:
+class DelayLine:
     """A delay: its last inputs, the oldest first, of which only the names are shifted."""
 
-    def __init__(self, layer: chain.Delay) -> None:
+    def __init__(self, layer: chain.DelaySpec) -> None:
         self.layer = layer
         self.longest = int(layer.delay.max())
 

@@ -7,7 +7,7 @@ from spikejax.checks import check_integer, check_option
 
 Form = Literal["step", "unrolled"]
 Dtype = Literal["float32", "float16"]
-Layout = Literal["NCHW", "NHWC"]
+ImageLayout = Literal["NCHW", "NHWC"]
 Input = Literal["static", "sequence"]
 Readout = Literal["mean", "sum", "none"]
 Target = Literal["lynxi", "any"]
@@ -40,13 +40,13 @@ class Options:
     batch: int = 1
     opset: int = 13
     dtype: Dtype = "float32"
-    layout: Layout = "NCHW"
+    layout: ImageLayout = "NCHW"
     input: Input | None = None
     readout: Readout | None = None
     target: Target = "lynxi"
 
     def __post_init__(self) -> None:
-        choices = {"form": Form, "dtype": Dtype, "layout": Layout, "target": Target}
+        choices = {"form": Form, "dtype": Dtype, "layout": ImageLayout, "target": Target}
         unrolled = {"input": Input, "readout": Readout}
         for name, allowed in (choices | unrolled).items():
             value = getattr(self, name)

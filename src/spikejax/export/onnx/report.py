@@ -55,7 +55,7 @@ class LayerReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class GraphReport:
     """What an export will be, and what speaks against it; prints as a table.
 
     Attributes:

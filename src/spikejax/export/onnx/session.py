@@ -8,7 +8,7 @@ import numpy as np
 
 from spikejax.export.onnx.write import require
 
-State = dict[str, np.ndarray]
+SessionState = dict[str, np.ndarray]
 
 
 class Session:
@@ -33,7 +33,7 @@ class Session:
             raise ValueError(f"{os.fspath(path)} is not described as a network of spikejax: write it with `write`")
         self.metadata: dict[str, Any] = json.loads(described)
 
-    def init_state(self) -> State:
+    def init_state(self) -> SessionState:
         """The state before the first step, by the names of its variables; empty in the unrolled form."""
         dtype = self.metadata["dtype"]
         return {
@@ -41,7 +41,7 @@ class Session:
             for s in self.metadata["states"]
         }
 
-    def step(self, state: State, x: Any) -> tuple[State, np.ndarray]:
+    def step(self, state: SessionState, x: Any) -> tuple[SessionState, np.ndarray]:
         """One step of the step form.
 
         Args:
@@ -60,7 +60,9 @@ class Session:
         y, *new = self._session.run(["y", *(s["output"] for s in states)], feeds | {"x": self._fed(x)})
         return {s["name"]: leaf for s, leaf in zip(states, new, strict=True)}, self._given(y)
 
-    def run(self, xs: Any, state: State | None = None, *, steps: int | None = None) -> tuple[State, np.ndarray]:
+    def run(
+        self, xs: Any, state: SessionState | None = None, *, steps: int | None = None
+    ) -> tuple[SessionState, np.ndarray]:
         """Many steps of the step form, as `spikejax.run`.
 
         Args:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from spikejax.export import chain
-from spikejax.export.onnx.forms import StateVariable, build_step, build_unrolled, name_of
+from spikejax.export.onnx.forms import StateVariable, build_step, build_unrolled, graph_name
 from spikejax.export.onnx.graph import Graph, Node, Tensor
 from spikejax.export.onnx.layers import in_order
 from spikejax.export.onnx.limits import check_graph, check_values
 from spikejax.export.onnx.options import Options
-from spikejax.export.onnx.report import LayerReport, Report
+from spikejax.export.onnx.report import GraphReport, LayerReport
 
 
-def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...], **options: Any) -> Report:
+def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphReport:
     """Writes a network as an ONNX file, in one stroke: what lay there before is replaced by a whole file or not at all.
 
     The step form has inputs `x` `[N, *]` and the state, outputs `y` and the next state: `layer1.v_in` and
@@ -53,7 +53,7 @@ def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...],
     return report
 
 
-def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> Report:
+def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphReport:
     """Looks at what `write` would write, without `onnx` and without writing.
 
     Args:
@@ -71,8 +71,8 @@ def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> Report:
     return _built(net, sample_shape, Options(**options))[1]
 
 
-def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[Graph, Report, dict[str, Any]]:
-    layers = chain.chain(net, sample_shape)
+def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[Graph, GraphReport, dict[str, Any]]:
+    layers = chain.read_chain(net, sample_shape, "onnx")
     graph = Graph(np.dtype(options.dtype), options.opset)
     states: list[StateVariable] = []
     if options.form == "step":
@@ -84,21 +84,21 @@ def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[G
     return graph, _report(graph, layers, options), _metadata(options, sample_shape, states)
 
 
-def _report(graph: Graph, layers: list[chain.Layer], options: Options) -> Report:
+def _report(graph: Graph, layers: list[chain.LayerSpec], options: Options) -> GraphReport:
     roundings = check_values(graph, layers)
     counts: dict[str, int] = {}
     for node in graph.nodes:
         counts[node.op] = counts.get(node.op, 0) + 1
     rows = []
     for layer in layers:
-        name = name_of(layer)
+        name = graph_name(layer)
         nodes = [node for node in graph.nodes if node.layer == name]
         own = {
             c for node in nodes for c in node.inputs if c in graph.constants and graph.constants[c].dtype != np.int64
         }
         size = sum(graph.constants[c].size for c in own)
         rows.append(LayerReport(name, layer.kind, layer.outputs, size, len(nodes), roundings[name]))
-    return Report(
+    return GraphReport(
         form=options.form,
         dtype=options.dtype,
         opset=options.opset,

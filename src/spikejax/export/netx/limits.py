@@ -27,7 +27,7 @@ MAX_DECAY_SETS, MAX_THRESHOLD_SETS = 32, 8
 
 
 @dataclass(frozen=True)
-class Row:
+class ChipLayer:
     """One layer of the report.
 
     Attributes:
@@ -60,7 +60,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class ChipReport:
     """What the chip would get: a row a layer, what forbids it, and what should be known. Prints as a table.
 
     Attributes:
@@ -70,7 +70,7 @@ class Report:
         notes: what stays on the host, and how to feed the chip.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ChipLayer, ...]
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -80,7 +80,7 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
-        names = [field.name for field in fields(Row)]
+        names = [field.name for field in fields(ChipLayer)]
         table = [names, *([_text(getattr(row, name)) for name in names] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
@@ -90,7 +90,7 @@ class Report:
         return "\n".join([*lines, *(f"{kind}: {text}" for kind, texts in lists for text in texts)])
 
 
-def check(chip: Chip) -> Report:
+def chip_report(chip: Chip) -> ChipReport:
     """The report on what `chip` describes."""
     errors, warnings, rows, peak = [], list(chip.warnings), [], _peak_input(chip)
     if not chip.blocks:
@@ -108,10 +108,10 @@ def check(chip: Chip) -> Report:
         )
     if any(block.delay is not None or block.recurrent is not None for block in chip.blocks):
         notes.append("Lava's resets leave what is on its way in delays and feedback: load it anew for each sample")
-    if any(block.v_decay.any() or (block.i_decay < UNIT).any() for block in chip.blocks if block.wanted is not None):
+    if any(block.v_decay.any() or (block.i_decay < UNIT).any() for block in chip.blocks if block.unrounded is not None):
         notes.append("neurons with a leak fire above the rounded threshold, not at it as in spikejax")
     notes.append(f"the output comes {len(chip.blocks)} steps late, one for each layer")
-    return Report(tuple(rows), tuple(errors), tuple(warnings), tuple(notes))
+    return ChipReport(tuple(rows), tuple(errors), tuple(warnings), tuple(notes))
 
 
 def _peak_input(chip: Chip) -> int:
@@ -213,21 +213,21 @@ def _worst_current(block: Block, peak: int) -> float:
     return _worst_sum(block, peak) * (1 << SHIFT) * UNIT / max(_range(block.i_decay)[0], 1) / LIMIT
 
 
-def _row(block: Block, peak: int) -> Row:
+def _row(block: Block, peak: int) -> ChipLayer:
     weights = _joined(block)
     step = 2 if not (weights % 2).any() else 1
     low, high = weights.min(initial=0) // step, weights.max(initial=0) // step
     bits = max(math.ceil(math.log2(max(high + 1, -low, 1))), 1) + int(low < 0 < high)
     clipped, snr = float("nan"), float("nan")
-    if block.wanted is not None:
-        noise = np.sum((block.wanted - block.weight) ** 2, dtype=np.float64)
-        clipped = float(np.mean(abs(block.wanted - block.weight) > step))
-        power = float(np.sum(np.square(block.wanted, dtype=np.float64)))
+    if block.unrounded is not None:
+        noise = np.sum((block.unrounded - block.weight) ** 2, dtype=np.float64)
+        clipped = float(np.mean(abs(block.unrounded - block.weight) > step))
+        power = float(np.sum(np.square(block.unrounded, dtype=np.float64)))
         snr = 10 * math.log10(power / noise) if noise and power else float("inf")
     ends = {name: "..".join(map(str, dict.fromkeys(_range(getattr(block, name))))) for name in _NEURON}
     shape = f"{'x'.join(map(str, block.inputs))} -> {'x'.join(map(str, block.outputs))}"
     worst = _worst_current(block, peak)
-    return Row(
+    return ChipLayer(
         block.name,
         block.kind,
         shape,
