@@ -17,7 +17,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from tests.kernels.machine import by_machine_code
 
-from spikejax.kernels.elementwise import floor, integer_power, round_off
+from spikejax.kernels.elementwise import floor_by_integers, integer_power, round_by_integers
 from spikejax.kernels.llvm.functions import FUNCTIONS
 
 COUNT = 20_000
@@ -200,9 +200,9 @@ def test_integer_powers(y):
 def test_roundings_that_gpus_lack():
     below = np.nextafter(np.float32(0.5), np.float32(0))
     x = jnp.concatenate((jnp.arange(-6, 6, 0.25), jnp.array([below, -below]), sizes(1e-3, 2.0**31)))
-    np.testing.assert_array_equal(floor(x), jnp.floor(x))
+    np.testing.assert_array_equal(floor_by_integers(x), jnp.floor(x))
     for method in lax.RoundingMethod:
-        np.testing.assert_array_equal(round_off(x, method), lax.round(x, method))
+        np.testing.assert_array_equal(round_by_integers(x, method), lax.round(x, method))
 
 
 @pytest.mark.parametrize("name", ["sin", "cos"])

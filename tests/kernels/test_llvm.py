@@ -18,7 +18,7 @@ import spikejax as sx
 from spikejax.kernels import explain_backend, fused_scan
 from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.llvm import compiler, neurons, table
-from spikejax.kernels.llvm.access import program_of
+from spikejax.kernels.llvm.access import block_program
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-3, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan]
 FLOATS = np.array(SPECIAL, np.float32)
@@ -134,7 +134,7 @@ def both(cell, xs, backend):
 def test_threads_share_the_tiles_of_many_neurons_whoever_else_computes():
     xs = 2 * jax.random.uniform(jax.random.key(0), (32, 20011))
     assert xs.size > table.MIN_SHARED_ELEMENTS
-    row, nothing = [jax.ShapeDtypeStruct((32, 20011), jnp.float32)], program_of(lambda access, *_: None, [], 16)
+    row, nothing = [jax.ShapeDtypeStruct((32, 20011), jnp.float32)], block_program(lambda access, *_: None, [], 16)
     assert neurons.neurons_code("test", {16: nothing}, row, 1).helpers == 19
     want = both(CELL, xs, "xla")
     run = jax.jit(partial(both, backend="llvm"))
@@ -153,10 +153,10 @@ def test_large_arrays_are_written_past_the_caches_where_they_are_aligned(off, mo
         for t in range(3):
             access.write(target, 2 * access.read(source, t), t)
 
-    module = neurons.neurons_code("test", {16: program_of(on_refs, arrays, 16)}, arrays, 1).text
+    module = neurons.neurons_code("test", {16: block_program(on_refs, arrays, 16)}, arrays, 1).text
     assert module.count("!nontemporal") == 3
     ragged = [jax.ShapeDtypeStruct((3, 72), jnp.float32)] * 2
-    assert "!nontemporal" not in neurons.neurons_code("test", {16: program_of(on_refs, ragged, 16)}, ragged, 1).text
+    assert "!nontemporal" not in neurons.neurons_code("test", {16: block_program(on_refs, ragged, 16)}, ragged, 1).text
     engine = compiler.compiled(module)
     tile = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("tile"))
     memory = np.zeros(2 * 3 * 64 + 64, np.float32)

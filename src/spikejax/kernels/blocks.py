@@ -12,7 +12,7 @@ from jax.sharding import AbstractMesh
 
 from spikejax.cells import ChargeFireReset
 from spikejax.jaxpr import reads, split_program
-from spikejax.kernels.elementwise import NotElementwiseError, OnBlocks, Rewrites
+from spikejax.kernels.elementwise import BlockFunction, NotElementwiseError, Rewrites
 from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
 from spikejax.typing import Array, Sequence, Shape, State
 
@@ -78,10 +78,10 @@ class Blocks(NamedTuple):
     """
 
     layout: Layout
-    charge: OnBlocks
-    emit: OnBlocks
-    charge_back: OnBlocks
-    emit_back: OnBlocks
+    charge: BlockFunction
+    emit: BlockFunction
+    charge_back: BlockFunction
+    emit_back: BlockFunction
     reads_back: list[bool]
     has_tables: bool
     x: jax.ShapeDtypeStruct
@@ -89,10 +89,10 @@ class Blocks(NamedTuple):
     drives: Callable[[list[Array], list[Array], OverSteps], Drives]
     shared: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]]
 
-    def without(self, rewrites: Rewrites) -> "Blocks":
-        """The same without some primitives, which are computed as `rewrites` says."""
+    def rewritten(self, rewrites: Rewrites) -> "Blocks":
+        """The same equations with further primitives computed by `rewrites`."""
         names = "charge", "emit", "charge_back", "emit_back"
-        return self._replace(**{name: getattr(self, name).without(rewrites) for name in names})
+        return self._replace(**{name: getattr(self, name).rewritten(rewrites) for name in names})
 
 
 def blocks_of(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
@@ -171,10 +171,10 @@ def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
     read_back = reads(charge_back, *to_charge_back)[: len(jax.tree.leaves((driven.charge, of_charge)))]
     return Blocks(
         layout=layout,
-        charge=OnBlocks(charge_rest, x.shape, driven.charge, of_charge),
-        emit=OnBlocks(emit_rest, x.shape, driven.emit, of_emit),
-        charge_back=OnBlocks(charge_back, x.shape, *to_charge_back),
-        emit_back=OnBlocks(emit_back, x.shape, *to_emit_back),
+        charge=BlockFunction(charge_rest, x.shape, driven.charge, of_charge),
+        emit=BlockFunction(emit_rest, x.shape, driven.emit, of_emit),
+        charge_back=BlockFunction(charge_back, x.shape, *to_charge_back),
+        emit_back=BlockFunction(emit_back, x.shape, *to_emit_back),
         reads_back=read_back[: len(driven.charge)] + read_back[-1:],
         has_tables=bool(floats(tables)),
         x=x,

@@ -10,7 +10,7 @@ from spikejax.cells import ChargeFireReset
 from spikejax.internals import varying_together
 from spikejax.kernels.blocks import Blocks, Drives, OverSteps, blocks_of
 from spikejax.kernels.elementwise import Rewrites
-from spikejax.kernels.kernel import REGISTERS, Access, backward_kernel, forward_kernel
+from spikejax.kernels.kernel import MAX_REGISTER_STEPS, BlockAccess, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
 from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, steps_of, with_floats
 from spikejax.typing import Array, Sequence, Shape, State, Static
@@ -44,7 +44,7 @@ class Blockwise:
     def _run(
         self, cell: ChargeFireReset, state: State, xs: Sequence, keep: str = ""
     ) -> tuple[State, Array, State, list[Array]]:
-        blocks, steps = blocks_of(cell, state, xs).without(self.rewrites), steps_of(xs)
+        blocks, steps = blocks_of(cell, state, xs).rewritten(self.rewrites), steps_of(xs)
         (params, tables), (own, shared) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
         charged, last_shared = blocks.shared(tables, shared)
         kept = {"h": lambda a: a.dtype, "packed": lambda _: jnp.bfloat16}.get(keep)
@@ -61,9 +61,9 @@ class Blockwise:
         self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
     ) -> tuple[Floats, Floats, Floats]:
         """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
-        if hs is None and steps_of(xs) > REGISTERS:
+        if hs is None and steps_of(xs) > MAX_REGISTER_STEPS:
             hs = self.forward(cell, state, xs)[2]
-        blocks = blocks_of(cell, state, xs).without(self.rewrites)
+        blocks = blocks_of(cell, state, xs).rewritten(self.rewrites)
         own_of = blocks.layout.of_state
         (params, tables), pull_cell = jax.vjp(blocks.layout.of_cell, cell)
         own, shared = own_of(state)
@@ -90,7 +90,7 @@ class Blockwise:
         def flat(a: Any) -> tuple[int, ...]:
             return *a.shape[: len(a.shape) - len(blocks.s.shape)], size
 
-        def on_refs(access: Access, *refs: Any) -> None:
+        def on_refs(access: BlockAccess, *refs: Any) -> None:
             trees = (jax.tree.structure(tree) for tree in (ins, outs))
             given = (tree.unflatten(part) for tree, part in zip(trees, (refs[:count], refs[count:]), strict=True))
             kernel(blocks, steps_of(xs), access, *given)
@@ -106,7 +106,7 @@ class Blockwise:
         """Runs a kernel over all blocks of arrays `[T, M]` and `[M]`.
 
         Args:
-            on_refs: the kernel, from an `Access` and a reference to each of these arrays.
+            on_refs: the kernel, from a `BlockAccess` and a reference to each of these arrays.
             name: of the kernel.
             given: the arrays that it reads.
             wanted: shapes and dtypes of those that it writes.

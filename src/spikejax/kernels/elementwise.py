@@ -1,8 +1,8 @@
-"""Functions of whole layers of neurons as programs on blocks of them: what the kernels run.
+"""Functions of whole layers of neurons as programs on blocks of neurons, for the kernels.
 
-Traced at full size, a function is split in two. What follows from time alone (random numbers, gains of a step) is
-computed for all steps before the kernel starts, as drives. What is left must treat each neuron on its own, and then
-runs on a block of any shape.
+A function is traced at full size and split in two. The values that follow from time alone (random numbers, gains of a
+step) are computed for all steps before the kernel starts, as drives. The rest must treat each neuron on its own, and
+then runs on blocks of any shape.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,18 +30,18 @@ ELEMENTWISE = frozenset(
 """Primitives that treat each element on its own."""
 
 
-def floor(a: Array) -> Array:
-    """`lax.floor` by way of integers, of which every floating-point number beyond 2^23 is one."""
+def floor_by_integers(a: Array) -> Array:
+    """`lax.floor` by conversion to integers; every floating-point number beyond 2^23 is an integer."""
     down = a.astype(jnp.int32).astype(a.dtype)
     return jnp.where(abs(a) < 2**23, jnp.where(down > a, down - 1, down), a)
 
 
-def round_off(a: Array, rounding_method: lax.RoundingMethod) -> Array:
-    """`lax.round` by way of `floor`."""
+def round_by_integers(a: Array, rounding_method: lax.RoundingMethod) -> Array:
+    """`lax.round` by `floor_by_integers`."""
     size = abs(a)
-    down = floor(size)
+    down = floor_by_integers(size)
     rest = size - down  # exact, as `size + 0.5` is not
-    at_a_tie = rounding_method == lax.RoundingMethod.AWAY_FROM_ZERO or down - 2 * floor(down / 2) == 1
+    at_a_tie = rounding_method == lax.RoundingMethod.AWAY_FROM_ZERO or down - 2 * floor_by_integers(down / 2) == 1
     rounded = jnp.where((rest > 0.5) | (rest == 0.5) & at_a_tie, down + 1, down)
     return jnp.where(a < 0, -rounded, rounded)
 
@@ -55,53 +55,54 @@ def integer_power(a: Array, y: int) -> Array:
 
 
 Rewrites = Mapping[str, Callable[..., Array]]
+"""Primitives by name, as functions of their arguments and parameters in terms of other primitives."""
 
-REWRITES: Rewrites = {
+COMMON_REWRITES: Rewrites = {
     "add_any": jnp.add,
     "copy": lambda a: a,
     "integer_pow": integer_power,
     "square": lambda a: a * a,
     "stop_gradient": lambda a: a,
 }
-"""Primitives that no back end needs to know, in terms of others."""
+"""Primitives that no back end needs to have."""
 
-ROUNDING: Rewrites = {"floor": lambda a, **_: floor(a), "round": round_off}
-"""Primitives that Triton or Mosaic GPU lack, in terms of those that they have."""
+ROUNDING_REWRITES: Rewrites = {"floor": lambda a, **_: floor_by_integers(a), "round": round_by_integers}
+"""Primitives that Triton or Mosaic GPU lack."""
 
 
 class NotElementwiseError(ValueError):
-    """A function does more than treat each neuron on its own."""
+    """A function that does not treat each neuron on its own."""
 
 
-class OnBlocks:
-    """A function of arrays of one shape as a function of blocks of any one shape, among scalars.
+class BlockFunction:
+    """A function of arrays of one shape, traced once, that takes blocks of any other shape, and scalars.
 
     Attributes:
         program: the function, as traced.
-        rewrites: primitives that are computed by other ones.
+        rewrites: the primitives that are computed by other ones.
 
     Args:
         function: from trees of arrays to a tree of arrays, elementwise.
-        shape: of all these arrays.
-        *args: the arguments it is to take, arrays or their shapes and dtypes.
+        shape: the shape of all these arrays.
+        *args: its arguments at full size, arrays or their shapes and dtypes.
 
     Raises:
-        NotElementwiseError: it is not elementwise.
+        NotElementwiseError: the function is not elementwise.
     """
 
     def __init__(self, function: Callable[..., Any], shape: Shape, *args: Any) -> None:
         self.program, out = jax.make_jaxpr(function, return_shape=True)(*args)
-        self._structure, self.rewrites = jax.tree.structure(out), REWRITES
+        self._structure, self.rewrites = jax.tree.structure(out), COMMON_REWRITES
         _check(self.program, shape)
 
-    def without(self, rewrites: Rewrites) -> "OnBlocks":
-        """The same function without some primitives more, which are computed as `rewrites` says."""
+    def rewritten(self, rewrites: Rewrites) -> "BlockFunction":
+        """The same function with further primitives computed by `rewrites`."""
         other = copy(self)
         other.rewrites = {**self.rewrites, **rewrites}
         return other
 
     def __call__(self, *args: Any) -> Any:
-        """What `function` gives, in the shape of the blocks among `args`."""
+        """The value of `function`, in the shape of the blocks among `args`."""
         leaves = jax.tree.leaves(args)
         block = max((jnp.shape(a) for a in leaves), key=len)
         rule = inlined(lambda equation, inputs: _bind(equation, inputs, block, self.rewrites))
@@ -110,7 +111,7 @@ class OnBlocks:
 
 
 def _bind(equation: JaxprEqn, args: list[Any], block: Shape, rewrites: Rewrites) -> list[Any]:
-    """One operation on blocks: scalars stay scalars, all else has the shape of the block."""
+    """The results of one operation on blocks: scalars stay scalars, all others have the shape of the block."""
     if equation.primitive.name == "broadcast_in_dim":
         return [jnp.broadcast_to(args[0], block if equation.params["shape"] else ())]
     shape = block if any(jnp.shape(a) for a in args) else ()

@@ -1,27 +1,38 @@
-"""The kernels: a block of neurons through all of time, forward and backward, for every back end that runs on blocks.
+"""The kernels: a block of neurons over all of time, forward and backward, for every back end that runs on blocks.
 
-A back end says how a block is read and written and how a step is repeated (`Access`); what is computed is written
-once. Arrays lie as `[T, M]`, M neurons in a row.
+A back end has a `BlockAccess`, which reads and writes blocks and repeats steps; the computation is written once, here.
+Arrays lie as `[T, M]`, M neurons in a row.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from spikejax.kernels.blocks import Blocks, Drives
 from spikejax.kernels.template import Floats, add, back_through_time
 from spikejax.typing import Array
 
-REGISTERS = 32
-"""Most steps of which the backward kernel holds every h in registers, where h was not kept in memory."""
+MAX_REGISTER_STEPS = 32
+"""Most steps of which the backward kernel computes every h anew and has it in registers, if memory has none."""
+
+Refs: TypeAlias = Any
+"""A tree of references to arrays."""
+
+Carry: TypeAlias = Any
+"""A tree of blocks, which a step hands to the next."""
+
+Step: TypeAlias = Array | int
+"""The number of a step."""
 
 
-class Access:
-    """How a kernel reads and writes its block of arrays `[T, M]` at step t, or `[M]`, and how it repeats a step.
+class BlockAccess:
+    """Reads and writes the block of a kernel in arrays `[T, M]` at step t, or `[M]`, and repeats steps.
 
-    What is the same at every step is an array `[M]`, whatever t.
+    A value that is the same at every step is an array `[M]`, which is read at any t.
 
     Attributes:
         block: number of neurons in a block.
@@ -29,66 +40,66 @@ class Access:
 
     block: int
 
-    def read(self, refs: Any, t: Any = None) -> Any:
+    def read(self, refs: Refs, t: Step | None = None) -> Any:
         """The blocks of all `refs`."""
         return jax.tree.map(lambda ref: self._read(ref, t), refs)
 
-    def write(self, refs: Any, values: Any, t: Any = None) -> None:
+    def write(self, refs: Refs, values: Any, t: Step | None = None) -> None:
         """Sets the blocks of all `refs`."""
         for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
             self._write(ref, t, value.astype(ref.dtype))
 
-    def zeros(self, dtypes: list[Any]) -> Floats:
-        """Blocks of zeros, as `settle` gives them."""
-        return self.settle([jnp.zeros(self.block, dtype) for dtype in dtypes])
+    def zeros(self, dtypes: Sequence[DTypeLike]) -> Floats:
+        """Blocks of zeros in the layout of a loop."""
+        return self.in_loop_layout([jnp.zeros(self.block, dtype) for dtype in dtypes])
 
-    def settle(self, blocks: Floats) -> Floats:
-        """The same values, in the layout that they keep through a loop."""
+    def in_loop_layout(self, blocks: Floats) -> Floats:
+        """The same values, in the layout that a loop needs for what it carries."""
         return blocks
 
-    def loop(self, start: int, stop: int, body: Any, carry: Any) -> Any:
+    def loop(self, start: int, stop: int, body: Callable[[Any, Carry], Carry], carry: Carry) -> Carry:
         """`lax.fori_loop`."""
         return lax.fori_loop(start, stop, body, carry)
 
-    def _read(self, ref: Any, t: Any) -> Array:
+    def _read(self, ref: Any, t: Step | None) -> Array:
         raise NotImplementedError
 
-    def _write(self, ref: Any, t: Any, value: Array) -> None:
+    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
         raise NotImplementedError
 
 
-def forward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
-    """Takes a block from the first step to the last; writes h, and the spikes as bits, where there is room for them."""
-    (params, own, xs, drives), (last, ys, hs, bits) = ins, outs
+def forward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
+    """Runs a block from the first step to the last; writes h, and the spikes as bits, if `outs` has arrays for them."""
+    (params, state, xs, drives), (last, ys, hs, bits) = ins, outs
     params = access.read(params)
 
     def body(t: Array, carry: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-        own, bytes_ = carry
+        state, bytes_ = carry
         x = access.read(xs, t)
-        h = blocks.charge(access.read(drives.charge, t), (params, own, x))
-        own, s = blocks.emit(access.read(drives.emit, t), (params, h))
+        h = blocks.charge(access.read(drives.charge, t), (params, state, x))
+        state, s = blocks.emit(access.read(drives.emit, t), (params, h))
         access.write(ys, s, t)
         if hs:
             access.write(hs, h, t)
         if bits:
             so_far = 2 * bytes_[0] + (s != 0).astype(jnp.int32)
-            access.write(bits, [so_far], lax.div(t, jnp.int32(8)))  # the cache takes what is written again
+            access.write(bits, [so_far], lax.div(t, jnp.int32(8)))  # eight times, of which the cache takes seven
             more = (lax.rem(t, jnp.int32(8)) != 7).astype(jnp.int32)
             bytes_ = [so_far * jnp.broadcast_to(more, (access.block,))]
-        return own, bytes_
+        return state, bytes_
 
     empty = access.zeros([jnp.int32 for _ in bits])
-    own, bytes_ = access.loop(0, steps, body, (access.read(own), empty))
-    access.write(last, own)
+    state, bytes_ = access.loop(0, steps, body, (access.read(state), empty))
+    access.write(last, state)
     if bits and steps % 8:
         access.write(bits, [bytes_[0] * 2 ** (-steps % 8)], steps // 8)
 
 
-def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: Any) -> None:
-    """Takes a block from the last step to the first."""
-    params, own, xs, drives, hs, cotangents = ins
-    g_params, g_own, g_xs, g_drives = outs
-    params, first = access.read(params), access.read(own)
+def backward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
+    """Runs a block from the last step back to the first."""
+    params, state, xs, drives, hs, cotangents = ins
+    g_params, g_state, g_xs, g_drives = outs
+    params, first = access.read(params), access.read(state)
     computed = None if hs else _charged(blocks, steps, access, params, first, xs, drives)
 
     def h_of(t: Any) -> Floats:
@@ -102,47 +113,47 @@ def backward_kernel(blocks: Blocks, steps: int, access: Access, ins: Any, outs: 
     def through_emit(t: Any, g_state: Floats) -> tuple[Floats, Floats]:
         g_s = access.read(cotangents.ys, t).astype(blocks.s.dtype)
         at = params, h_of(t)
-        of_drives, found = blocks.emit_back(access.read(drives.emit, t), at, (g_state, g_s))
+        of_drives, cotangent = blocks.emit_back(access.read(drives.emit, t), at, (g_state, g_s))
         access.write(g_drives.emit, of_drives, t) if g_drives else None
-        g_params, g_h = found[: len(params)], found[len(params) :]
-        return access.settle(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
+        g_params, g_h = cotangent[: len(params)], cotangent[len(params) :]
+        return access.in_loop_layout(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
     def through_charge(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
         at = params, start, access.read(xs, t)
-        of_drives, found = blocks.charge_back(access.read(drives.charge, t), at, g_h)
+        of_drives, cotangent = blocks.charge_back(access.read(drives.charge, t), at, g_h)
         access.write(g_drives.charge, of_drives, t) if g_drives else None
         both = len(params) + len(start)
-        return found[: len(params)], found[len(params) : both], found[both:]
+        return cotangent[: len(params)], cotangent[len(params) : both], cotangent[both:]
 
-    def put(_: Any, t: Any, g_x: Floats) -> tuple[()]:
+    def write_step(_: tuple[()], t: Step, g_x: Floats) -> tuple[()]:
         access.write(g_xs, g_x, t)
         return ()
 
-    def total(so_far: Floats, t: Any, g_x: Floats) -> Floats:
-        return add(so_far, g_x)
+    def add_step(total: Floats, _: Step, g_x: Floats) -> Floats:
+        return add(total, g_x)
 
-    still = bool(g_xs) and g_xs[0].ndim == 1
-    gather, room = (total, access.zeros([ref.dtype for ref in g_xs])) if still else (put, ())
+    is_static = bool(g_xs) and g_xs[0].ndim == 1
+    gather, start = (add_step, access.zeros([ref.dtype for ref in g_xs])) if is_static else (write_step, ())
     g_last = access.read(cotangents.last)
     loop = _unrolled if computed else access.loop
-    found = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, room, loop)
-    access.write((g_params, g_own), found[:2])
-    if still:
-        access.write(g_xs, found[2])
+    of_all = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, start, loop)
+    access.write((g_params, g_state), of_all[:2])
+    if is_static:
+        access.write(g_xs, of_all[2])
 
 
 def _charged(
-    blocks: Blocks, steps: int, access: Access, params: Floats, own: Floats, xs: Any, drives: Drives
+    blocks: Blocks, steps: int, access: BlockAccess, params: Floats, state: Floats, xs: Refs, drives: Drives
 ) -> list[Floats]:
     """The h of every step, in registers."""
     hs = []
     for t in range(steps):
-        hs.append(blocks.charge(access.read(drives.charge, t), (params, own, access.read(xs, t))))
-        own, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
+        hs.append(blocks.charge(access.read(drives.charge, t), (params, state, access.read(xs, t))))
+        state, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
     return hs
 
 
-def _unrolled(start: int, stop: int, body: Any, carry: Any) -> Any:
+def _unrolled(start: int, stop: int, body: Callable[[Any, Carry], Carry], carry: Carry) -> Carry:
     for i in range(start, stop):
         carry = body(i, carry)
     return carry

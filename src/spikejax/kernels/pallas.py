@@ -13,8 +13,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.kernels.blockwise import Blockwise
-from spikejax.kernels.elementwise import ROUNDING
-from spikejax.kernels.kernel import Access
+from spikejax.kernels.elementwise import ROUNDING_REWRITES
+from spikejax.kernels.kernel import BlockAccess
 from spikejax.kernels.template import Floats
 from spikejax.typing import Array
 
@@ -35,7 +35,7 @@ def block_neurons(register_steps: int) -> int:
     return max(THREADS, min(BLOCK_NEURONS, 1 << (MAX_REGISTER_VALUES // register_steps).bit_length() - 1))
 
 
-class TritonAccess(Access):
+class TritonAccess(BlockAccess):
     """Access to blocks in the Triton language, for M neurons."""
 
     def __init__(self, size: int, block: int) -> None:
@@ -69,7 +69,7 @@ class MosaicAccess(TritonAccess):
         """The number of the block."""
         return lax.axis_index("block")
 
-    def settle(self, blocks: Floats) -> Floats:
+    def in_loop_layout(self, blocks: Floats) -> Floats:
         """The same values, one after another over the threads."""
         return [mosaic_gpu.layout_cast(a, self._layout) for a in blocks]
 
@@ -87,7 +87,7 @@ class Triton(Blockwise):
         interpret: True runs the kernels on a CPU, slowly, for tests.
     """
 
-    rewrites = ROUNDING
+    rewrites = ROUNDING_REWRITES
 
     def __init__(self, interpret: bool = False) -> None:
         self._interpret = interpret
@@ -107,7 +107,7 @@ class Triton(Blockwise):
 class Mosaic(Blockwise):
     """The back end in the Mosaic GPU language, for a JAX that no longer has Triton."""
 
-    rewrites = ROUNDING
+    rewrites = ROUNDING_REWRITES
 
     def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
         size, block = given[0].shape[-1], block_neurons(held)
