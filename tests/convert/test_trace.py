@@ -7,10 +7,11 @@ import pytest
 from flax import nnx
 from tests.convert.networks import Residual, inputs
 
+from spikejax.convert.graph import evaluate_nodes
+from spikejax.convert.nodes import ActivationNode, FunctionNode, WeightNode
 from spikejax.convert.quantized import QCFS
 from spikejax.convert.quantized import qcfs as quantise
-from spikejax.convert.ranges import evaluate, rectify
-from spikejax.convert.trace import Activation, Function, Synapse, trace
+from spikejax.convert.trace import trace
 
 X = inputs()
 
@@ -20,16 +21,16 @@ def kinds(nodes):
 
 
 def close(ann, nodes, x=X):
-    np.testing.assert_allclose(evaluate(nodes, x, rectify), ann(x), atol=1e-5)
+    np.testing.assert_allclose(evaluate_nodes(nodes, x), ann(x), atol=1e-5)
 
 
 def test_nested_modules_with_a_residual_connection():
     ann = Residual(nnx.Rngs(0))
     nodes = trace(ann, X.shape[1:])
     # conv+norm, relu, (sum, average), conv+norm, relu, conv+norm, addition, relu, flatten, dense, relu6, dense
-    assert kinds(nodes) == "SAFSASFAFSAS"
+    assert kinds(nodes) == "WAFWAWFAFWAW"
     close(ann, nodes)
-    assert [node.limit for node in nodes if isinstance(node, Activation)] == [None, None, None, 6.0]
+    assert [node.limit for node in nodes if isinstance(node, ActivationNode)] == [None, None, None, 6.0]
 
 
 def test_batch_norm_goes_into_the_weights_with_its_epsilon():
@@ -39,11 +40,11 @@ def test_batch_norm_goes_into_the_weights_with_its_epsilon():
     norm.mean[...], norm.var[...] = jnp.array([0.1, -0.2, 0.3]), jnp.array([0.5, 2.0, 1.0])
     norm.scale[...], norm.bias[...] = jnp.array([1.5, 0.5, -1.0]), jnp.array([0.0, 0.2, 0.4])
     ann.eval()
-    synapse, activation = trace(ann, X.shape[1:])[1:]
+    weights, activation = trace(ann, X.shape[1:])[1:]
     factor = norm.scale[...] / np.sqrt(norm.var[...] + 0.5)
-    np.testing.assert_allclose(synapse.kernel, ann.layers[0].kernel[...] * factor, rtol=1e-5)
-    np.testing.assert_allclose(synapse.bias, norm.bias[...] - norm.mean[...] * factor, rtol=1e-5)
-    assert isinstance(activation, Activation)
+    np.testing.assert_allclose(weights.kernel, ann.layers[0].kernel[...] * factor, rtol=1e-5)
+    np.testing.assert_allclose(weights.bias, norm.bias[...] - norm.mean[...] * factor, rtol=1e-5)
+    assert isinstance(activation, ActivationNode)
 
 
 def weight(shape, seed=0):
@@ -51,17 +52,17 @@ def weight(shape, seed=0):
 
 
 PROGRAMS = {
-    "functions": (lambda x: nnx.relu(x.reshape(len(x), -1) @ weight((72, 5)) * 2 - 1), "FSA"),
+    "functions": (lambda x: nnx.relu(x.reshape(len(x), -1) @ weight((72, 5)) * 2 - 1), "FWA"),
     "maximum": (lambda x: jnp.maximum(x, 0.0) / 3, "AF"),
     "clip": (lambda x: jnp.clip(-x, 0.0, 0.5), "FA"),
     "concatenation": (lambda x: jnp.concatenate((nnx.relu(x), x[..., :1]), -1), "AFF"),
-    "a constant minus": (lambda x: 1 - x.reshape(len(x), -1) @ weight((72, 5)), "FS"),
+    "a constant minus": (lambda x: 1 - x.reshape(len(x), -1) @ weight((72, 5)), "FW"),
     "a constant among others": (lambda x: jnp.concatenate((nnx.relu(x), jnp.ones((len(x), 6, 6, 1))), -1), "AF"),
     "padding": (lambda x: jnp.pad(nnx.relu(x), ((0, 0), (1, 0), (0, 1), (0, 0)), constant_values=0.5), "AF"),
-    "the mean": (lambda x: nnx.relu(x).mean((1, 2)) @ weight((2, 3)), "AFFS"),
+    "the mean": (lambda x: nnx.relu(x).mean((1, 2)) @ weight((2, 3)), "AFFW"),
     "a depthwise convolution": (
         nnx.Conv(2, 4, (3, 3), strides=2, padding=[(1, 0), (0, 1)], feature_group_count=2, rngs=nnx.Rngs(0)),
-        "S",
+        "W",
     ),
     "jit": (jax.jit(lambda x: nnx.relu(x)), "A"),
     "remat": (jax.checkpoint(lambda x: nnx.relu(x)), "A"),
@@ -86,7 +87,7 @@ def test_what_does_not_reach_the_output_is_left_out():
         nnx.relu(x) * 3
         return x.reshape(len(x), -1) @ weight((72, 5))
 
-    assert kinds(trace(ann, X.shape[1:])) == "FS"
+    assert kinds(trace(ann, X.shape[1:])) == "FW"
 
 
 @jax.custom_jvp
@@ -141,5 +142,5 @@ def test_what_has_no_form_in_spikes(ann, message):
 def test_layers_stand_for_operations():
     nodes = trace(lambda x: nnx.avg_pool(x, (2, 3), (2, 3)).reshape(len(x), -1), X.shape[1:])
     assert [repr(node.layer)[:7] for node in nodes[1:]] == ["AvgPool", "Flatten"]
-    assert all(isinstance(node, Function) for node in nodes[1:])
-    assert not any(isinstance(node, Synapse) for node in nodes[1:])
+    assert all(isinstance(node, FunctionNode) for node in nodes[1:])
+    assert not any(isinstance(node, WeightNode) for node in nodes[1:])

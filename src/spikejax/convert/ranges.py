@@ -1,37 +1,36 @@
-"""How large the activations of a trained network become, measured over data."""
+"""Ranges of the activations of a trained network, measured over data."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.convert.scales import BINS, Mode
-from spikejax.convert.trace import Activation, Node, Synapse
+from spikejax.convert.graph import NodeList, evaluate_nodes
+from spikejax.convert.nodes import ActivationNode
+from spikejax.convert.scales import BINS, ScaleMode
 from spikejax.typing import Array
 
 
 @dataclass(frozen=True)
 class Range:
-    """What was measured of one activation.
+    """Measurements of one activation.
 
     Attributes:
-        name: its place among the nodes of the network.
-        where: the line of the program that it comes from.
+        name: its index among the nodes of the network.
+        line: the line of code that it comes from.
         shape: its shape for one sample.
-        largest: its largest value, of those of either sign the magnitude, as in all that follows.
+        largest: its largest value; here and below the magnitude, if it may be negative.
         scale: the value that the highest firing rate, one spike a step, will stand for: one number, or one a channel.
-        clipped: share of all activity that lies above the scale and so is lost.
+        clipped: share of all activity that is lost, because it lies above the scale.
         rate: mean firing rate to expect, spikes a step.
-        histogram: how many values lie in each of equal bins from 0 to `largest`.
+        histogram: number of values in each of equal bins from 0 to `largest`.
     """
 
     name: str
-    where: str
+    line: str
     shape: tuple[int, ...]
     largest: float
     scale: float | np.ndarray
@@ -45,8 +44,8 @@ class Ranges:
     """The ranges of all activations, in order; prints as a table.
 
     Attributes:
-        mode: how the scales were chosen.
-        layers: one an activation.
+        mode: name of the mode that chose the scales.
+        layers: one range for each activation.
     """
 
     mode: str
@@ -62,104 +61,56 @@ class Ranges:
         return "\n".join((f"mode {self.mode}", head, *rows))
 
 
-def evaluate(nodes: Sequence[Node | None], x: Array, activation: Callable[[int, Activation, Array], Array]) -> Array:
-    """What the nodes give for a batch `[N, *]`, with `activation(index, node, x)` in the place of activations."""
-    values = [x]
-    for index, node in enumerate(nodes):
-        if node is None:
-            continue
-        given = [values[i] for i in node.inputs]
-        if isinstance(node, Activation):
-            values.append(activation(index, node, given[0]))
-        elif isinstance(node, Synapse):
-            values.append(apply_synapse(node, given[0]))
-        else:
-            values.append(node.call(*given))  # pyright: ignore[reportAttributeAccessIssue]
-    return values[-1]
-
-
-def apply_synapse(node: Synapse, x: Array) -> Array:
-    """The synapse on a batch: W x + b."""
-    if node.options is None:
-        return x @ node.kernel + node.bias
-    n = node.kernel.ndim
-    last = lax.ConvDimensionNumbers(
-        (0, n - 1, *range(1, n - 1)), (n - 1, n - 2, *range(n - 2)), (0, n - 1, *range(1, n - 1))
-    )
-    options = node.options
-    y = lax.conv_general_dilated(
-        x,
-        node.kernel,
-        options["strides"],
-        options["padding"],
-        rhs_dilation=options["kernel_dilation"],
-        dimension_numbers=last,
-        feature_group_count=options["feature_group_count"],
-    )
-    return y + node.bias
-
-
-def rectify(index: int, node: Activation, x: Array) -> Array:
-    """The activation as the network has it."""
-    if node.signed:
-        return x
-    if node.levels:
-        step = (node.limit or 1.0) / node.levels
-        return jnp.clip(jnp.floor(x / step + 0.5), 0, node.levels) * step
-    return jnp.clip(x, 0, node.limit)
-
-
-def measure_nodes(nodes: Sequence[Node | None], data: ArrayLike, mode: Mode, batch_size: int) -> Ranges:
+def measure_nodes(nodes: NodeList, data: ArrayLike, mode: ScaleMode, batch_size: int) -> Ranges:
     """Runs the network over `data` once for the largest values and the scales, and once more for the histograms."""
     values = np.asarray(data)
     batches = [jnp.asarray(x) for x in np.array_split(values, max(1, -(-len(values) // batch_size)))]
-    found = {i: node for i, node in enumerate(nodes) if isinstance(node, Activation)}
-    groups = {i: node.shape[-1] if mode.channels and node.shape else 1 for i, node in found.items()}
-
-    def activations(x: Array, change: Callable[[int, Array], Array] = lambda i, a: a) -> dict[int, Array]:
-        kept: dict[int, Array] = {}
-
-        def keep(index: int, node: Activation, x: Array) -> Array:
-            a = rectify(index, node, x)
-            kept[index] = jnp.abs(a).reshape(-1, groups[index])
-            return change(index, a)
-
-        evaluate(nodes, x, keep)
-        return kept
-
-    scale = jax.jit(lambda scales, x: _scale(activations, mode, scales, x))
-    largest, scales, first = (
-        {i: np.zeros(n) for i, n in groups.items()},
-        {i: np.zeros(n) for i, n in groups.items()},
-        True,
-    )
-    for x in batches:
-        tops, new = scale(scales, x)
-        largest = {i: np.maximum(largest[i], top) for i, top in tops.items()}
-        scales = {i: mode.average(scales[i], np.asarray(new[i]), first) for i in found}
-        first = False
-    count = jax.jit(lambda x: {i: _count(a, jnp.asarray(largest[i])) for i, a in activations(x).items()})
+    measured = {i: node for i, node in enumerate(nodes) if isinstance(node, ActivationNode)}
+    groups = {i: node.shape[-1] if mode.channels and node.shape else 1 for i, node in measured.items()}
+    largest, scales = ({i: np.zeros(n) for i, n in groups.items()} for _ in range(2))
+    scales_of = jax.jit(partial(_scales_of_batch, nodes, mode, groups))
+    for number, x in enumerate(batches):
+        maxima, new = scales_of(scales, x)
+        largest = {i: np.maximum(largest[i], maximum) for i, maximum in maxima.items()}
+        scales = {i: mode.average(scales[i], np.asarray(new[i]), number == 0) for i in measured}
+    count = jax.jit(partial(_histograms_of_batch, nodes, groups))
     histograms = {i: np.zeros((n, BINS)) for i, n in groups.items()}
     for x in batches:
-        histograms = {i: histograms[i] + np.asarray(h) for i, h in count(x).items()}
+        histograms = {i: histograms[i] + np.asarray(h) for i, h in count(largest, x).items()}
     if mode.over_all:
-        scales = {i: mode.of_histogram(histograms[i], largest[i]) for i in found}
-    return Ranges(mode.name, tuple(_range(i, found[i], histograms[i], largest[i], scales[i]) for i in found))
+        scales = {i: mode.of_histogram(histograms[i], largest[i]) for i in measured}
+    return Ranges(mode.name, tuple(_range(i, n, histograms[i], largest[i], scales[i]) for i, n in measured.items()))
 
 
-def _scale(
-    activations: Any, mode: Mode, scales: dict[int, Array], x: Array
+def _scales_of_batch(
+    nodes: NodeList, mode: ScaleMode, groups: dict[int, int], scales: dict[int, Array], x: Array
 ) -> tuple[dict[int, Array], dict[int, Array]]:
-    """The largest values of a batch, and the scales that it asks for."""
-    new: dict[int, Array] = {}
+    """The largest values of a batch, and the scales that it asks for, of every activation."""
+    maxima, new = dict[int, Array](), dict[int, Array]()
 
-    def choose(index: int, a: Array) -> Array:
-        flat = a.reshape(-1, scales[index].size)
-        new[index] = mode.of_batch(jnp.abs(flat), scales[index])
-        return jnp.clip(flat, -new[index], new[index]).reshape(a.shape) if mode.balanced else a
+    def choose(index: int, y: Array) -> Array:
+        values = y.reshape(-1, groups[index])
+        magnitudes = jnp.abs(values)
+        maxima[index] = magnitudes.max(0)
+        new[index] = mode.of_batch(magnitudes, scales[index])
+        return jnp.clip(values, -new[index], new[index]).reshape(y.shape) if mode.balanced else y
 
-    kept = activations(x, choose)
-    return {i: a.max(0) for i, a in kept.items()}, new
+    evaluate_nodes(nodes, x, choose)
+    return maxima, new
+
+
+def _histograms_of_batch(
+    nodes: NodeList, groups: dict[int, int], largest: dict[int, Array], x: Array
+) -> dict[int, Array]:
+    """The histograms of every activation of a batch."""
+    histograms = dict[int, Array]()
+
+    def count(index: int, y: Array) -> Array:
+        histograms[index] = _count(jnp.abs(y).reshape(-1, groups[index]), largest[index])
+        return y
+
+    evaluate_nodes(nodes, x, count)
+    return histograms
 
 
 def _count(a: Array, largest: Array) -> Array:
@@ -169,7 +120,7 @@ def _count(a: Array, largest: Array) -> Array:
     return jnp.bincount((bins + BINS * jnp.arange(groups)).ravel(), length=groups * BINS).reshape(groups, BINS)
 
 
-def _range(index: int, node: Activation, histograms: np.ndarray, largest: np.ndarray, scale: np.ndarray) -> Range:
+def _range(index: int, node: ActivationNode, histograms: np.ndarray, largest: np.ndarray, scale: np.ndarray) -> Range:
     if node.levels:
         scale = np.full_like(scale, node.limit or 1.0)
     elif node.limit is not None:
@@ -177,17 +128,18 @@ def _range(index: int, node: Activation, histograms: np.ndarray, largest: np.nda
     scale = np.where(scale > 0, scale, 1.0)
     centres = (np.arange(BINS) + 0.5) * largest[:, None] / BINS
     activity = float(np.sum(histograms * centres))
-    kept = np.minimum(centres, scale[:, None])
-    clipped = 1 - float(np.sum(histograms * kept)) / activity if activity > 0 else 0.0
-    rate = float(np.sum(histograms * kept / scale[:, None])) / max(1.0, float(histograms.sum()))
+    fired = np.minimum(centres, scale[:, None])
+    clipped = 1 - float(np.sum(histograms * fired)) / activity if activity > 0 else 0.0
+    rate = float(np.sum(histograms * fired / scale[:, None])) / max(1.0, float(histograms.sum()))
     top = float(largest.max())
     whole = (
         histograms[0] if len(histograms) == 1 else np.histogram(centres, BINS, (0, top or 1.0), weights=histograms)[0]
     )
-    one = float(scale[0]) if len(scale) == 1 else scale
-    return Range(str(index), node.where, node.shape, top, one, clipped, rate, whole)
+    return Range(
+        str(index), node.line, node.shape, top, float(scale[0]) if len(scale) == 1 else scale, clipped, rate, whole
+    )
 
 
 def _span(scale: float | np.ndarray) -> str:
-    """A scale, or the least and the largest of all channels, in words."""
+    """A scale, or the smallest and the largest of all channels, as text."""
     return f"{scale:.3f}" if np.ndim(scale) == 0 else f"{np.min(scale):.3f}..{np.max(scale):.3f}"

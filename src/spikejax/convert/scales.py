@@ -1,4 +1,4 @@
-"""The ways to choose what the highest firing rate stands for."""
+"""Modes: the choice of the value that the highest firing rate stands for."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ import numpy as np
 from spikejax.typing import Array
 
 BINS = 4096
-"""Bins of the histograms that percentiles are taken from."""
+"""Number of bins of the histograms from which percentiles are computed."""
 
 
 @dataclass(frozen=True)
-class Mode:
-    """How scales are chosen; `parse` makes one of what a user writes.
+class ScaleMode:
+    """A rule that chooses scales; `parse` makes it from the argument of a user.
 
     Attributes:
-        name: as it was written.
-        share: of the largest value.
-        percentile: percentile; None for the largest value.
-        balanced: whether each batch raises the scales by what it loses.
-        channels: whether each channel has a scale of its own.
-        momentum: of the average over batches; None for all samples.
+        name: the argument as text.
+        share: factor of the largest value.
+        percentile: the percentile that is the scale; None for the largest value.
+        balanced: True if each batch raises the scales by the mean of the values that they cut.
+        channels: True if each channel has a scale of its own.
+        momentum: momentum of the average over batches; None measures over all samples.
     """
 
     name: str
@@ -32,8 +32,8 @@ class Mode:
     momentum: float | None = None
 
     @classmethod
-    def parse(cls, mode: str | float, channels: bool, momentum: float | None) -> "Mode":
-        """What a user has written.
+    def parse(cls, mode: str | float, channels: bool, momentum: float | None) -> "ScaleMode":
+        """The rule for an argument of `measure`.
 
         Raises:
             ValueError: it is none of "max", "balanced", a percentage, a number in (0, 1], or `momentum` does not fit.
@@ -59,25 +59,25 @@ class Mode:
 
     @property
     def over_all(self) -> bool:
-        """Whether the scales are those of all samples together."""
+        """True if the scales are those of all samples together."""
         return not self.balanced and self.momentum is None
 
     def of_batch(self, a: Array, before: Array) -> Array:
-        """The scales `[groups]` that a batch of activations `[n, groups]` asks for, after those `before`."""
+        """The scales `[groups]` for a batch of activations `[n, groups]`, given those `before` it."""
         if self.balanced:
             return before + 2 * jnp.maximum(a - before, 0).mean(0)
         return a.max(0) * self.share if self.percentile is None else jnp.percentile(a, self.percentile, 0)
 
     def average(self, before: np.ndarray, new: np.ndarray, first: bool) -> np.ndarray:
-        """The scales after a batch."""
+        """The scales after a batch, from those before it and its `new` ones."""
         return new if first or self.balanced else before + (self.momentum or 0.0) * (new - before)
 
     def of_histogram(self, histograms: np.ndarray, largest: np.ndarray) -> np.ndarray:
-        """The scales `[groups]` of all samples, of histograms `[groups, bins]` from 0 to `largest` `[groups]`."""
+        """The scales `[groups]` for histograms `[groups, bins]`, each from 0 to `largest` `[groups]`."""
         if self.percentile is None:
             return largest * self.share
-        found = []
+        scales = []
         for histogram, top in zip(histograms, largest, strict=True):
             total = np.concatenate(([0.0], np.cumsum(histogram)))
-            found.append(np.interp(self.percentile / 100 * total[-1], total, np.linspace(0, top, BINS + 1)))
-        return np.array(found)
+            scales.append(np.interp(self.percentile / 100 * total[-1], total, np.linspace(0, top, BINS + 1)))
+        return np.array(scales)
