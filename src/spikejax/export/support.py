@@ -14,7 +14,7 @@ Format = Literal["netx", "onnx", "nir"]
 
 @dataclass(frozen=True, kw_only=True)
 class Support:
-    """What becomes of one kind of layer; None where it is written, else the sentence that refuses it.
+    """The support of one kind of layer: for each target None where it is written, else the sentence that refuses it.
 
     The sentences of the exporters stand behind "layer 3 (Linear)", with the layer's name and class.
 
@@ -44,8 +44,10 @@ NOT_IN_EQUATIONS = (
 DRAWS = "draws random numbers, as chips do not: export the neuron without its noise"
 ENCODES = "is an encoder: encode on the host, and export the layers after it, as in Sequential(*layers[1:])"
 BRANCHES = "holds layers that are no chain: put those to export into one Sequential, one after another"
-LOOPS = "feeds a network or function back, in a loop that files do not hold: use nn.Recurrent with a dense feedback"
-WEIGHTS = (
+FEEDS_BACK = (
+    "feeds a network or function back, in a loop that files do not hold: use nn.Recurrent with a dense feedback"
+)
+OTHER_WEIGHTS = (
     "is none of the layers of weights that files hold: use nnx.Linear or nnx.Conv with the weights that it comes to"
 )
 NORMALISES = "normalises by statistics of its input or of each step: use nnx.BatchNorm after a Linear or Conv"
@@ -60,7 +62,7 @@ def _refused(sentence: str, convert: str | None = STATEFUL) -> Support:
     return Support(netx=sentence, onnx=sentence, nir=sentence, convert=convert)
 
 
-NEURON = Support(netx=NOT_IN_NETX, nir=NOT_IN_NIR, convert=STATEFUL)
+TRACED_NEURON = Support(netx=NOT_IN_NETX, nir=NOT_IN_NIR, convert=STATEFUL)
 """Neurons in charge, fire and reset, your own included, whose equations are traced."""
 
 OTHER_CELL = Support(netx=NOT_IN_NETX, onnx=NOT_IN_EQUATIONS, nir=NOT_IN_NIR, convert=STATEFUL)
@@ -69,7 +71,7 @@ NOISY_NEURON = Support(netx=NOT_IN_NETX, onnx=DRAWS, nir=NOT_IN_NIR, convert=STA
 SUPPORT: dict[type, Support] = {
     # Layers of Flax
     **dict.fromkeys((nnx.Linear, nnx.Conv, nnx.BatchNorm, nnx.Dropout), Support()),
-    **dict.fromkeys((nnx.LinearGeneral, nnx.Einsum, nnx.ConvTranspose, nnx.LoRALinear), _refused(WEIGHTS, None)),
+    **dict.fromkeys((nnx.LinearGeneral, nnx.Einsum, nnx.ConvTranspose, nnx.LoRALinear), _refused(OTHER_WEIGHTS, None)),
     **dict.fromkeys((nnx.Embed, nnx.MultiHeadAttention), _refused(UNKNOWN, NONLINEAR)),
     **dict.fromkeys((nnx.LayerNorm, nnx.RMSNorm, nnx.GroupNorm, nnx.InstanceNorm), _refused(NORMALISES, NONLINEAR)),
     nnx.Sequential: _refused("is Flax's chain, which has no state: use spikejax.nn.Sequential", None),
@@ -82,10 +84,12 @@ SUPPORT: dict[type, Support] = {
     # Layers with a state
     **dict.fromkeys((nn.Sequential, nn.Recurrent, nn.CellModule, nn.Delay), Support(convert=STATEFUL)),
     nn.TimeInvariantDropout: Support(convert=STATEFUL),
-    nn.SynapseFilter: NEURON,
+    nn.SynapseFilter: TRACED_NEURON,
     **dict.fromkeys((nn.Graph, nn.Parallel, nn.Residual), _refused(BRANCHES)),
     **dict.fromkeys((nn.SpikingSelfAttention, nn.QKAttention), _refused(BRANCHES)),
-    **dict.fromkeys((nn.SpikingLSTM, nn.SpikingGRU, nn.SpikingVanillaRNN, nn.ElementwiseRecurrent), _refused(LOOPS)),
+    **dict.fromkeys(
+        (nn.SpikingLSTM, nn.SpikingGRU, nn.SpikingVanillaRNN, nn.ElementwiseRecurrent), _refused(FEEDS_BACK)
+    ),
     **dict.fromkeys((nn.BatchNormThroughTime, nn.TemporalEffectiveBatchNorm, nn.NeuNorm), _refused(NORMALISES)),
     **dict.fromkeys(
         (nn.TemporalAttention, nn.MultiDimensionalAttention, nn.Reversed),
@@ -96,17 +100,17 @@ SUPPORT: dict[type, Support] = {
     nn.DropConnectLinear: _refused("draws masks and samples: use nnx.Linear with its weights times 1 - rate"),
     nn.WinnerTakeAll: _refused("makes neurons compete, for which files have no operator: export a network without it"),
     # Neurons
-    cells.ChargeFireReset: NEURON,
+    cells.ChargeFireReset: TRACED_NEURON,
     cells.IF: Support(convert=STATEFUL),
     cells.LIF: Support(convert=STATEFUL),
     cells.ParametricLIF: Support(convert=STATEFUL),
     cells.CubaLIF: Support(convert=STATEFUL),
     cells.LeakyIntegrator: Support(netx=NOT_IN_NETX, convert=STATEFUL),
     cells.LinearLIF: Support(netx=NOT_IN_NETX, convert=STATEFUL),
-    **dict.fromkeys((cells.ALIF, cells.AdEx, cells.CLIF, cells.EIF, cells.GatedLIF, cells.ILIF), NEURON),
-    **dict.fromkeys((cells.Izhikevich, cells.KLIF, cells.LIAF, cells.QIF, cells.Refractory), NEURON),
-    **dict.fromkeys((cells.ResonateAndFire, cells.TernaryIF, cells.TernaryLIF), NEURON),
-    **dict.fromkeys((convert.RateIF, convert.SignedIF, convert.MultiThresholdIF), NEURON),
+    **dict.fromkeys((cells.ALIF, cells.AdEx, cells.CLIF, cells.EIF, cells.GatedLIF, cells.ILIF), TRACED_NEURON),
+    **dict.fromkeys((cells.Izhikevich, cells.KLIF, cells.LIAF, cells.QIF, cells.Refractory), TRACED_NEURON),
+    **dict.fromkeys((cells.ResonateAndFire, cells.TernaryIF, cells.TernaryLIF), TRACED_NEURON),
+    **dict.fromkeys((convert.RateIF, convert.SignedIF, convert.MultiThresholdIF), TRACED_NEURON),
     **dict.fromkeys((cells.NoisyLIF, cells.Stochastic), NOISY_NEURON),
     **dict.fromkeys((cells.PSN, cells.MaskedPSN, cells.SlidingPSN), OTHER_CELL),
     **dict.fromkeys((convert.RunningMean, convert.Compensated), OTHER_CELL),
@@ -115,7 +119,7 @@ SUPPORT: dict[type, Support] = {
     **dict.fromkeys((encoding.DeltaModulation, encoding.GaussianTuning, encoding.Latency), _refused(ENCODES)),
     **dict.fromkeys((encoding.Periodic, encoding.Population, encoding.WeightedPhase), _refused(ENCODES)),
 }
-"""What becomes of each class; of a subclass that overrides nothing, what becomes of its base."""
+"""The support of each class, which holds for subclasses that override nothing."""
 
 COMPUTING = {"__call__", "__getattr__", "__getattribute__", "__getitem__"}
 """Methods with two underscores that a layer computes with."""

@@ -26,7 +26,7 @@ from spikejax.typing import Network, Shape
 Reader = Callable[[str, Any, Shape], LayerSpec | None]
 """`(name, module, inputs)` to the plain form of a layer; None where nothing of it is left in inference."""
 
-READERS: dict[type, Reader] = {
+LAYER_READERS: dict[type, Reader] = {
     nnx.Linear: read_dense,
     nnx.Conv: read_conv,
     nnx.Dropout: read_dropout,
@@ -117,8 +117,8 @@ class _Reading:
         model = written_class(name, module, self.target)
         if model is nn.Recurrent:
             return self._recurrent(name, module, inputs)
-        if model in READERS:
-            return READERS[model](name, module, inputs)
+        if model in LAYER_READERS:
+            return LAYER_READERS[model](name, module, inputs)
         return read_neurons(name, module, inputs, model)
 
     def _recurrent(self, name: str, module: nn.Recurrent, inputs: Shape) -> NeuronSpec:

@@ -17,7 +17,7 @@ from spikejax.nn.spikes import SpikeProduct
 from spikejax.typing import Shape
 
 PROMOTE = signature(nnx.Linear.__init__).parameters["promote_dtype"].default
-"""What Flax's layers bring their arrays to one dtype with."""
+"""Flax's function that brings the arrays of a layer to one dtype."""
 
 
 def read_dense(name: str, module: nnx.Linear, inputs: Shape) -> DenseSpec:

@@ -53,7 +53,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Chip:
-    """What a NetX file describes, and what stays on the host.
+    """The contents of a NetX file, and the parts that stay on the host.
 
     Attributes:
         blocks: the layers, in order.

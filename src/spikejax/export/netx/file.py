@@ -87,7 +87,7 @@ def chip_of(
 
 
 def is_quantized(net: Any) -> bool:
-    """Whether `quantized` made this network."""
+    """True if `quantized` made this network."""
     cells = [net[i] for i in range(len(net))] if isinstance(net, nn.Sequential) else []
     return any(isinstance(cell.cell if isinstance(cell, nn.Recurrent) else cell, LoihiLIF) for cell in cells)
 
@@ -198,8 +198,8 @@ def _read(layers: Any) -> Iterator[Block]:
             raise ValueError(f"the layers of a NetX file are named 0, 1, ...: there is no layer {name}")
         layer, kind = layers[name], _kind(layers[name])
         if kind == "input":
-            own = tuple(int(n) for n in layer["shape"][()])
-            shape = (*own[1:], own[0])
+            channels, *space = (int(n) for n in layer["shape"][()])
+            shape = (*space, channels)
         elif kind == "flatten":
             continue  # a dense block knows from its inputs
         elif kind in ("dense", "dense_rec", "conv"):
@@ -219,12 +219,12 @@ def _kind(layer: Any) -> str:
 def _read_block(name: str, kind: Any, layer: Any, shape: tuple[int, ...] | None) -> Block:
     neuron = layer.get("neuron", {})
     if not neuron or _kind(neuron) not in ("CUBA", "LOIHI"):
-        found = _kind(neuron) if neuron else "none"
-        raise ValueError(f"layer {name} has neurons of type {found}: only CUBA can be run")
+        model = _kind(neuron) if neuron else "none"
+        raise ValueError(f"layer {name} has neurons of type {model}: only CUBA can be run")
     if "messageBits" in neuron:
         raise ValueError(f"layer {name} has neuron/messageBits, at which NetX fails: remove it")
-    ints: dict[str, Any] = {own: _ints(name, neuron, theirs) for own, theirs in _NEURON.items()}
-    optional: dict[str, Any] = {own: _ints(name, layer, own, False) for own in ("bias", "delay") if own in layer}
+    ints: dict[str, Any] = {field: _ints(name, neuron, key) for field, key in _NEURON.items()}
+    optional: dict[str, Any] = {key: _ints(name, layer, key, False) for key in ("bias", "delay") if key in layer}
     weight = _ints(name, layer, "weight", False)
     outputs = tuple(int(n) for n in layer["shape"][()])
     scale = float(layer.attrs.get("w_scale", 64.0))
@@ -232,7 +232,7 @@ def _read_block(name: str, kind: Any, layer: Any, shape: tuple[int, ...] | None)
         if shape is None:
             raise ValueError(f"layer {name} is a convolution without a shape of its input: write a layer of type input")
         weight = weight.reshape(weight.shape[:4]).transpose(2, 3, 1, 0)
-        pair = {own: tuple(np.broadcast_to(layer[own][()], 2).tolist()) for own in ("stride", "padding", "dilation")}
+        pair = {key: tuple(np.broadcast_to(layer[key][()], 2).tolist()) for key in ("stride", "padding", "dilation")}
         where: dict[str, Any] = {
             "strides": pair["stride"],
             "padding": tuple((p, p) for p in pair["padding"]),

@@ -49,16 +49,16 @@ def quantize_weights(w: Array, scale: float, step: int = WEIGHT_STEP) -> Array:
 
 @jax.custom_jvp
 def decayed(x: Array, decay: Array) -> Array:
-    """What a decay of `decay` / 4096 leaves of `x`, rounded towards zero: sgn(x) ((|x| (4096 - decay)) >> 12).
+    """The part of `x` that a decay of `decay` / 4096 leaves, rounded towards zero: sgn(x) ((|x| (4096 - decay)) >> 12).
 
     Args:
         x: whole numbers below 2**24 in size.
         decay: whole numbers from 0 to 4096; broadcasts to `x`.
     """
     whole = x.astype(jnp.int32)
-    size, keep = jnp.abs(whole), (1 << DECAY_BITS) - decay.astype(jnp.int32)
+    size, rest = jnp.abs(whole), (1 << DECAY_BITS) - decay.astype(jnp.int32)
     low = size & ((1 << DECAY_BITS) - 1)
-    left = (size >> DECAY_BITS) * keep + ((low * keep) >> DECAY_BITS)  # the product in two halves, as 36 bits
+    left = (size >> DECAY_BITS) * rest + ((low * rest) >> DECAY_BITS)  # the product in two halves, as 36 bits
     return jnp.where(whole < 0, -left, left).astype(x.dtype)
 
 

@@ -14,8 +14,8 @@ def pooled(block: Block, layer: LayerSpec) -> Block:
     if not isinstance(layer, PoolSpec):
         raise ValueError(f"layer {layer.name} ({layer.kind}) stands before a convolution: it can follow only pooling")
     sizes = zip(layer.inputs, layer.window, layer.strides, layer.padding, block.padding, strict=False)
-    for n, window, stride, own, (low, high) in sizes:
-        if ((low or high) and window > stride) or (high and (n + sum(own) - window) % stride):
+    for n, window, stride, pads, (low, high) in sizes:
+        if ((low or high) and window > stride) or (high and (n + sum(pads) - window) % stride):
             raise ValueError(
                 f"layer {layer.name} ({layer.kind}) with window {layer.window} and strides {layer.strides} over "
                 f"{layer.inputs}, then layer {block.name} (Conv) with padding {block.padding}, are not one: "
@@ -40,7 +40,7 @@ def pooled(block: Block, layer: LayerSpec) -> Block:
         weight=widened(block.weight),
         unrounded=None if block.unrounded is None else widened(block.unrounded),
         strides=tuple(a * b for a, b in zip(block.strides, layer.strides, strict=True)),
-        padding=tuple((low * s + own[0], high * s + own[1]) for (low, high), s, own in padding),
+        padding=tuple((low * s + pads[0], high * s + pads[1]) for (low, high), s, pads in padding),
         dilation=(1,) * axes,
     )
 

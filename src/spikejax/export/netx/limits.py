@@ -1,4 +1,4 @@
-"""What a chip can hold, looked at before anything is written."""
+"""Limits of a chip, checked before anything is written."""
 
 import math
 from collections.abc import Iterator
@@ -61,13 +61,13 @@ class ChipLayer:
 
 @dataclass(frozen=True)
 class ChipReport:
-    """What the chip would get: a row a layer, what forbids it, and what should be known. Prints as a table.
+    """The layers that the chip would get, with errors, warnings and notes. Prints as a table.
 
     Attributes:
         rows: one a layer.
         errors: each names the layer, the value, the limit and the remedy; a network with errors is never written.
-        warnings: what the user should look at.
-        notes: what stays on the host, and how to feed the chip.
+        warnings: facts that the user should look at.
+        notes: the parts that stay on the host, and the way to feed the chip.
     """
 
     rows: tuple[ChipLayer, ...]
@@ -152,7 +152,7 @@ def _errors(block: Block, peak: int) -> Iterator[str]:
 
 
 def weight_faults(weights: np.ndarray, kind: str) -> Iterator[str]:
-    """What NetX would do to these whole numbers other than keep them."""
+    """Changes that NetX would make to these whole numbers."""
     low, high = weights.min(initial=0), weights.max(initial=0)
     if kind != "conv" and not weights.any():
         yield "has only weights of 0, at which NetX fails to load: train longer, or choose a larger scale"

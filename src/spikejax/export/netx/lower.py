@@ -94,8 +94,8 @@ class _Lowering:
     def finish(self) -> None:
         """Nothing may be left after the last neurons."""
         if self.before or (self.delay is not None and self.delay.any()):
-            what = f"layer {self.before[0].name} ({self.before[0].kind})" if self.before else "a delay"
-            raise ValueError(f"{what} follows the last neurons, where NetX has no place: only Voting may")
+            place = f"layer {self.before[0].name} ({self.before[0].kind})" if self.before else "a delay"
+            raise ValueError(f"{place} follows the last neurons, where NetX has no place: only Voting may")
 
     def _dense(self, layer: DenseSpec) -> Block:
         """Weights from the last block's outputs: pooling before them is a linear map, and goes into them."""
@@ -201,8 +201,8 @@ class _Lowering:
     def _max_pool(self, layer: PoolSpec) -> None:
         """Spikes in a window are joined by neurons that fire at one spike: a block of its own, one step later."""
         if self.before or self.delay is not None or (self.input_scale is not None and not self.blocks):
-            what = "graded input" if self.input_scale is not None and not self.blocks else "another pooling or a delay"
-            raise ValueError(f"layer {layer.name} ({layer.kind}) follows {what}: it can join only spikes of a layer")
+            place = "graded input" if self.input_scale is not None and not self.blocks else "another pooling or a delay"
+            raise ValueError(f"layer {layer.name} ({layer.kind}) follows {place}: it can join only spikes of a layer")
         channels, axes = layer.inputs[-1], len(layer.window)
         self.blocks.append(
             symmetric(

@@ -171,24 +171,26 @@ def _pair(synapse: DenseSpec | ConvSpec, neurons: NeuronSpec, scale: WeightScale
     bias = sum((b * dynamics.gain for _, b in weights if b is not None), np.zeros(()))
     if not all(np.isfinite(values).all() for values in (bias, *(w for w, _ in weights))):
         raise ValueError(f"layer {synapse.name} ({synapse.kind}) has weights or biases that are not finite")
-    own = float(scale) if scale != "auto" else _largest_scale([w for w, _ in weights], bias, dynamics.v_threshold)
+    layer_scale = (
+        float(scale) if scale != "auto" else _largest_scale([w for w, _ in weights], bias, dynamics.v_threshold)
+    )
     bias = np.broadcast_to(bias, synapse.outputs[-1:]) if np.any(bias) else None
     kernel = jnp.asarray(weights[0][0], jnp.float32)
     if isinstance(synapse, DenseSpec):
-        module: Any = QuantizedLinear(kernel, bias, own)
+        module: Any = QuantizedLinear(kernel, bias, layer_scale)
     else:
         module = QuantizedConv(
             kernel,
             bias,
-            own,
+            layer_scale,
             strides=synapse.strides,
             padding=synapse.padding,
             dilation=synapse.dilation,
             groups=synapse.groups,
         )
-    cell = _neuron(neurons, dynamics, own)
+    cell = _neuron(neurons, dynamics, layer_scale)
     if feedback is not None:
-        return module, nn.Recurrent(cell, QuantizedLinear(jnp.asarray(weights[1][0], jnp.float32), None, own))
+        return module, nn.Recurrent(cell, QuantizedLinear(jnp.asarray(weights[1][0], jnp.float32), None, layer_scale))
     return module, cell
 
 

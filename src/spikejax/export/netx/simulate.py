@@ -1,4 +1,4 @@
-"""What Lava computes of a NetX file, in JAX."""
+"""Simulation of NetX files in JAX, bit for bit as Lava computes them."""
 
 import os
 from pathlib import Path

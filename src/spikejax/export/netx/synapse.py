@@ -13,7 +13,7 @@ from spikejax.typing import Array
 
 
 class _Quantized:
-    """What the two synapses share: float parameters, whole numbers in the product."""
+    """Base of the two synapses: float parameters, whole numbers in the product."""
 
     scale: float
     step: int

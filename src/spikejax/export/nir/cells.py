@@ -21,7 +21,7 @@ FLOAT32_ROUNDING = 2e-7
 
 @dataclass(frozen=True)
 class NodeContext:
-    """Where a node stands.
+    """A node with its place in the graph.
 
     Args:
         name: its name in the graph.
@@ -29,7 +29,7 @@ class NodeContext:
         shape: shape of one sample that goes in, channels first.
         order: place in NIR of each feature of a flattened image; None where there is none, or both agree.
         dt: length of a step in seconds.
-        if_gain: what r of IF and I means.
+        if_gain: meaning of r of IF and I.
     """
 
     name: str
@@ -40,7 +40,7 @@ class NodeContext:
     if_gain: IfGain
 
     def error(self, field: str, value: Any, limit: str, remedy: str) -> ValueError:
-        """What is wrong with a field of the node."""
+        """The error of a field of the node."""
         kind = type(self.node).__name__
         return ValueError(f"node {self.name!r} ({kind}): `{field}` must be {limit}, got {value}: {remedy}")
 
@@ -59,11 +59,11 @@ class NodeContext:
 
     def value(self, full: np.ndarray) -> FieldValue:
         """As fields of cells have it: a number where all neurons agree, else one value a channel, or a neuron."""
-        own = np.moveaxis(full, 0, -1) if self.order is None else full[self.order]
-        flat = own.reshape(-1, own.shape[-1])
+        values = np.moveaxis(full, 0, -1) if self.order is None else full[self.order]
+        flat = values.reshape(-1, values.shape[-1])
         if (flat == flat[0, 0]).all():
             return short(float(flat[0, 0]))
-        return jnp.asarray(flat[0] if (flat == flat[0]).all() else own, jnp.float32)
+        return jnp.asarray(flat[0] if (flat == flat[0]).all() else values, jnp.float32)
 
     def threshold(self, name: str = "v_threshold") -> FieldValue:
         """The next larger number: NIR fires above its threshold, spikejax at it."""
@@ -78,18 +78,18 @@ class Read:
     gains: tuple[FieldValue, ...]
 
 
-def neurons(site: NodeContext) -> Read:
+def neurons(context: NodeContext) -> Read:
     """The cells that compute what the node does in steps of dt.
 
     Raises:
         ValueError: a parameter is out of the range of spikejax's cells.
     """
     try:
-        return READERS[type(site.node).__name__](site)
+        return READERS[type(context.node).__name__](context)
     except ValueError as error:
         if str(error).startswith("node "):
             raise
-        raise ValueError(f"node {site.name!r} ({type(site.node).__name__}), in steps of dt: {error}") from error
+        raise ValueError(f"node {context.name!r} ({type(context.node).__name__}), in steps of dt: {error}") from error
 
 
 def short(value: float) -> float:
@@ -110,101 +110,103 @@ def all_equal(a: np.ndarray, b: np.ndarray | float) -> bool:
     return bool(np.isclose(a, b, rtol=FLOAT32_ROUNDING, atol=0).all())
 
 
-def _in_steps(site: NodeContext, name: str) -> np.ndarray:
+def _in_steps(context: NodeContext, name: str) -> np.ndarray:
     """A time constant in steps, >= 1."""
-    tau = site.field(name) / site.dt
+    tau = context.field(name) / context.dt
     if (tau < 1 - FLOAT32_ROUNDING).any():
-        least = f">= dt = {site.dt}"
-        raise site.error(name, f"{tau.min() * site.dt:.6g}", least, "a step may not overshoot: give a smaller `dt`")
+        least = f">= dt = {context.dt}"
+        raise context.error(
+            name, f"{tau.min() * context.dt:.6g}", least, "a step may not overshoot: give a smaller `dt`"
+        )
     return rounded(tau)
 
 
-def _gain(site: NodeContext, gain: np.ndarray) -> FieldValue:
-    return site.value(rounded(gain))
+def _gain(context: NodeContext, gain: np.ndarray) -> FieldValue:
+    return context.value(rounded(gain))
 
 
-def _integrator_gain(site: NodeContext) -> FieldValue:
+def _integrator_gain(context: NodeContext) -> FieldValue:
     """By the equation r dt; r where the writer meant steps, which it is taken to have where r dt < 1 / 2."""
-    r = site.field("r")
-    by_equation = site.if_gain == "r*dt" or (site.if_gain == "auto" and bool((r >= 0.5 / site.dt).all()))
-    return _gain(site, r * site.dt if by_equation else r)
+    r = context.field("r")
+    by_equation = context.if_gain == "r*dt" or (context.if_gain == "auto" and bool((r >= 0.5 / context.dt).all()))
+    return _gain(context, r * context.dt if by_equation else r)
 
 
-def _if(site: NodeContext) -> Read:
-    cell = IF(v_threshold=site.threshold(), v_reset=site.value(site.field("v_reset")))
-    return Read((cell,), (_integrator_gain(site),))
+def _if(context: NodeContext) -> Read:
+    cell = IF(v_threshold=context.threshold(), v_reset=context.value(context.field("v_reset")))
+    return Read((cell,), (_integrator_gain(context),))
 
 
-def _i(site: NodeContext) -> Read:
-    return Read((LeakyIntegrator(tau=math.inf, decay_input=False),), (_integrator_gain(site),))
+def _i(context: NodeContext) -> Read:
+    return Read((LeakyIntegrator(tau=math.inf, decay_input=False),), (_integrator_gain(context),))
 
 
-def _leaky_gain(site: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[bool, FieldValue]:
-    """Whether the input is divided by tau, and its gain besides."""
-    return (False, 1.0) if all_equal(r, tau) and not all_equal(r, 1.0) else (True, _gain(site, r))
+def _leaky_gain(context: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[bool, FieldValue]:
+    """True if the input is divided by tau, and its gain besides."""
+    return (False, 1.0) if all_equal(r, tau) and not all_equal(r, 1.0) else (True, _gain(context, r))
 
 
-def _integrator(site: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[LeakyIntegrator, FieldValue]:
-    decay_input, gain = _leaky_gain(site, tau, r)
-    return LeakyIntegrator(tau=site.value(tau), decay_input=decay_input), gain
+def _integrator(context: NodeContext, tau: np.ndarray, r: np.ndarray) -> tuple[LeakyIntegrator, FieldValue]:
+    decay_input, gain = _leaky_gain(context, tau, r)
+    return LeakyIntegrator(tau=context.value(tau), decay_input=decay_input), gain
 
 
-def _without_v_leak(site: NodeContext) -> None:
-    v_leak = site.field("v_leak")
+def _without_v_leak(context: NodeContext) -> None:
+    v_leak = context.field("v_leak")
     if v_leak.any():
-        raise site.error(
+        raise context.error(
             "v_leak", f"{v_leak.min()} to {v_leak.max()}", "0", "add v_leak / r to the bias of the weights before it"
         )
 
 
-def _li(site: NodeContext) -> Read:
-    _without_v_leak(site)
-    cell, gain = _integrator(site, _in_steps(site, "tau"), site.field("r"))
+def _li(context: NodeContext) -> Read:
+    _without_v_leak(context)
+    cell, gain = _integrator(context, _in_steps(context, "tau"), context.field("r"))
     return Read((cell,), (gain,))
 
 
-def _cuba_li(site: NodeContext) -> Read:
+def _cuba_li(context: NodeContext) -> Read:
     """Two leaky integrators, the current and the membrane."""
-    _without_v_leak(site)
-    i, w_in = _integrator(site, _in_steps(site, "tau_syn"), site.field("w_in"))
-    v, r = _integrator(site, _in_steps(site, "tau_mem"), site.field("r"))
+    _without_v_leak(context)
+    i, w_in = _integrator(context, _in_steps(context, "tau_syn"), context.field("w_in"))
+    v, r = _integrator(context, _in_steps(context, "tau_mem"), context.field("r"))
     return Read((i, v), (w_in, r))
 
 
-def _lif(site: NodeContext) -> Read:
+def _lif(context: NodeContext) -> Read:
     """LIF; where v_leak is not v_reset, the CubaLIF whose current is its input."""
-    tau, r, v_leak, v_reset = (_in_steps(site, "tau"), *map(site.field, ("r", "v_leak", "v_reset")))
-    shared: Any = {"tau": site.value(tau), "v_threshold": site.threshold(), "v_reset": site.value(v_reset)}
+    tau, r, v_leak, v_reset = (_in_steps(context, "tau"), *map(context.field, ("r", "v_leak", "v_reset")))
+    shared: Any = {"tau": context.value(tau), "v_threshold": context.threshold(), "v_reset": context.value(v_reset)}
     if (v_leak == v_reset).all() and (tau > 1).all():
-        decay_input, gain = _leaky_gain(site, tau, r)
+        decay_input, gain = _leaky_gain(context, tau, r)
         return Read((LIF(**shared, decay_input=decay_input),), (gain,))
-    cell = CubaLIF(**shared, tau_syn=1.0, decay_input=True, r=_gain(site, r), v_rest=site.value(v_leak))
+    cell = CubaLIF(**shared, tau_syn=1.0, decay_input=True, r=_gain(context, r), v_rest=context.value(v_leak))
     return Read((cell,), (1.0,))
 
 
-def _cuba_lif(site: NodeContext) -> Read:
+def _cuba_lif(context: NodeContext) -> Read:
     """With decay_input=False where r = tau_mem / dt, so that both gains are those of one step."""
-    tau_syn, tau = _in_steps(site, "tau_syn"), _in_steps(site, "tau_mem")
-    w_in, r = site.field("w_in"), site.field("r")
+    tau_syn, tau = _in_steps(context, "tau_syn"), _in_steps(context, "tau_mem")
+    w_in, r = context.field("w_in"), context.field("r")
     decay_input = not all_equal(r, tau)
     cell = CubaLIF(
-        tau_syn=site.value(tau_syn),
-        tau=site.value(tau),
+        tau_syn=context.value(tau_syn),
+        tau=context.value(tau),
         decay_input=decay_input,
-        w_in=_gain(site, w_in if decay_input else w_in / tau_syn),
-        r=_gain(site, r) if decay_input else 1.0,
-        v_rest=site.value(site.field("v_leak")),
-        v_threshold=site.threshold(),
-        v_reset=site.value(site.field("v_reset")),
+        w_in=_gain(context, w_in if decay_input else w_in / tau_syn),
+        r=_gain(context, r) if decay_input else 1.0,
+        v_rest=context.value(context.field("v_leak")),
+        v_threshold=context.threshold(),
+        v_reset=context.value(context.field("v_reset")),
     )
     return Read((cell,), (1.0,))
 
 
-def _threshold(site: NodeContext) -> Read:
+def _threshold(context: NodeContext) -> Read:
     """A CubaLIF that keeps nothing: its current is its input, its membrane the current."""
-    v_reset = site.value(np.minimum(0.0, site.field("threshold") - 1))
+    v_reset = context.value(np.minimum(0.0, context.field("threshold") - 1))
     memoryless: Any = {"tau_syn": 1.0, "tau": 1.0, "decay_input": True}
-    return Read((CubaLIF(**memoryless, v_threshold=site.threshold("threshold"), v_reset=v_reset),), (1.0,))
+    return Read((CubaLIF(**memoryless, v_threshold=context.threshold("threshold"), v_reset=v_reset),), (1.0,))
 
 
 READERS: dict[str, Callable[[NodeContext], Read]] = {

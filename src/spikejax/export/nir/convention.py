@@ -1,4 +1,4 @@
-"""What writing and reading NIR share: layouts, units of time, thresholds."""
+"""Conventions of NIR: layouts, units of time, thresholds."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from spikejax.checks import check_number
 
 METADATA = ("producer", "dt", "reset")
-"""What a graph of spikejax says of itself; no reader may rely on it."""
+"""Metadata of a graph that spikejax writes; no reader may rely on them."""
 
 
 def library() -> Any:

@@ -62,11 +62,11 @@ def links(graph: Any) -> list[Link]:
     after = {name: [b for a, b in edges if a == name] for name in nodes if name not in fed}
     before = {name: [a for a, b in edges if b == name] for name in after}
     for name in after:
-        for side, what, edge in ((before, "inputs", "Input"), (after, "outputs", "Output")):
+        for side, ends, edge in ((before, "inputs", "Input"), (after, "outputs", "Output")):
             kind = type(nodes[name]).__name__
             if len(side[name]) != 1 and not (kind == edge and not side[name]):
                 raise ValueError(
-                    f"node {name!r} ({kind}) has {len(side[name])} {what} {side[name]}: from_nir reads chains from one "
+                    f"node {name!r} ({kind}) has {len(side[name])} {ends} {side[name]}: from_nir reads chains from one "
                     f"Input to one Output, in which the output of neurons may come back through one Linear or Affine"
                 )
     start = [name for name in after if not before[name]]
@@ -84,7 +84,7 @@ def links(graph: Any) -> list[Link]:
 def report_metadata(graph: Any, dt: float) -> None:
     """Warns of metadata, which say things that the graph does not mean."""
     ignored = []
-    for name, node in _walk("", graph):
+    for name, node in _nested_nodes("", graph):
         known = METADATA if node is graph else ()
         ignored += [f"{name or 'graph'}: {key}" for key in node.metadata if key not in known]
     reset, written = graph.metadata.get("reset", "hard"), graph.metadata.get("dt", dt)
@@ -108,10 +108,10 @@ def _groups(name: str, group: Any) -> Iterator[tuple[str, Any]]:
         yield from _groups(f"{name}.{key}".lstrip("."), inner)
 
 
-def _walk(name: str, node: Any) -> Iterator[tuple[str, Any]]:
+def _nested_nodes(name: str, node: Any) -> Iterator[tuple[str, Any]]:
     yield name, node
     for key, inner in getattr(node, "nodes", {}).items():
-        yield from _walk(f"{name}.{key}".lstrip("."), inner)
+        yield from _nested_nodes(f"{name}.{key}".lstrip("."), inner)
 
 
 def _check_known(name: str, kind: str) -> None:
@@ -152,13 +152,13 @@ def _only(ends: dict[str, Any], name: str, kind: str) -> str:
 
 def _feedback(nodes: dict[str, Any], edges: Edges) -> dict[str, str]:
     """The weights that stand in a cycle with one node and are joined to nothing else, by that node's name."""
-    found = {}
+    feedback = {}
     for name, node in nodes.items():
         ends = [(a, b) for a, b in edges if name in (a, b)]
         others = {a if b == name else b for a, b in ends}
         if type(node).__name__ in WEIGHTS and len(ends) == 2 and len(others) == 1 and ends[0] == ends[1][::-1]:
-            found[others.pop()] = name
-    return found
+            feedback[others.pop()] = name
+    return feedback
 
 
 def _weights_of(name: str, nodes: dict[str, Any], feedback: dict[str, str]) -> tuple[str, Any] | None:

@@ -19,7 +19,7 @@ LEAKY = (LIF, LeakyIntegrator, LinearLIF)
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """How NIR orders the features of a layer.
+    """The order of the features of a layer in NIR.
 
     Args:
         shape: shape of one sample, channels last.
@@ -98,7 +98,7 @@ def _scaled(layer: Any, gain: np.ndarray) -> Any:
 
 
 def _without_leak(cell: Any) -> bool:
-    """Whether the cell integrates; raises where only some of its neurons do, or their input has no effect."""
+    """True if the cell integrates; raises where only some of its neurons do, or their input has no effect."""
     infinite = np.isinf(np.asarray(cell.tau))
     if infinite.any() and (cell.decay_input or not infinite.all()):
         raise ValueError("`tau` is infinite, which NIR has as IF and I: give all neurons tau=inf and decay_input=False")
@@ -114,7 +114,7 @@ def _if(cell: Any, layout: FeatureLayout, dt: float) -> Named:
 
 
 def _leak(cell: Any, v_leak: Any, layout: FeatureLayout, dt: float) -> dict[str, np.ndarray]:
-    """What LI and LIF share: r = 1, or tau / dt where the input is not divided by tau."""
+    """The fields of LI and LIF: r = 1, or tau / dt where the input is not divided by tau."""
     tau = np.asarray(cell.tau, np.float64)
     r = 1.0 if cell.decay_input else tau
     return {"tau": layout.full(tau * dt), "r": layout.full(r), "v_leak": layout.full(v_leak)}

@@ -18,7 +18,7 @@ from spikejax.export.nir.graph import WEIGHTS, Link, links, load_graph, report_m
 
 Order = np.ndarray | None
 ReadLayers = tuple[list[Any], tuple[int, ...], Order]
-"""The layers of a node, and what comes out of it: shape, channels first, and order of the features."""
+"""The layers of a node, and its output: shape, channels first, and order of the features."""
 
 
 def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Sequential:
@@ -32,7 +32,7 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     Args:
         graph: a `nir.NIRGraph`, or the path of a file: a chain from one Input to one Output.
         dt: length of a step in the graph's unit of time, > 0: seconds, mostly, and 1e-4 of them.
-        if_gain: what r of IF and I means: "r*dt", the gain by NIR's equation; "r", the gain of one step, as some
+        if_gain: meaning of r of IF and I: "r*dt", the gain by NIR's equation; "r", the gain of one step, as some
             libraries write it; "auto" is "r*dt" where r >= 1 / (2 dt), else "r".
 
     Returns:
@@ -63,8 +63,8 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     layers: list[Any] = []
     order: Order = None
     for i, link in enumerate(chain):
-        site = NodeContext(link.name, link.node, shape, order, dt, if_gain)
-        new, shape, order = _read(site, link, chain[i + 1 :])
+        context = NodeContext(link.name, link.node, shape, order, dt, if_gain)
+        new, shape, order = _read(context, link, chain[i + 1 :])
         layers = _joined(layers, new, link)
     if order is not None:
         raise ValueError(
@@ -76,20 +76,22 @@ def from_nir(graph: Any, *, dt: float = 1e-4, if_gain: IfGain = "auto") -> nn.Se
     return nn.Sequential(*layers)
 
 
-def _read(site: NodeContext, link: Link, ahead: list[Link]) -> ReadLayers:
+def _read(context: NodeContext, link: Link, ahead: list[Link]) -> ReadLayers:
     if link.feedback is not None and link.kind not in READERS:
         name, weights = link.feedback
         raise ValueError(f"node {name!r} ({type(weights).__name__}) leads back to {link.name!r}, which has no neurons")
     if link.kind in ("Input", "Output"):
         stated = link.node.input_type["input"]
-        if stated is not None and tuple(np.ravel(stated)) != site.shape:
-            raise site.error("input_type", tuple(map(int, np.ravel(stated))), f"{site.shape}", "as what goes into it")
-        return [], site.shape, site.order
+        if stated is not None and tuple(np.ravel(stated)) != context.shape:
+            raise context.error(
+                "input_type", tuple(map(int, np.ravel(stated))), f"{context.shape}", "as what goes into it"
+            )
+        return [], context.shape, context.order
     if link.kind == "Flatten":
-        return _flatten(site, ahead)
+        return _flatten(context, ahead)
     if link.kind in READERS:
-        return _neurons(site, link)
-    return STATELESS[link.kind](site)
+        return _neurons(context, link)
+    return STATELESS[link.kind](context)
 
 
 def _joined(layers: list[Any], new: list[Any], link: Link) -> list[Any]:
@@ -101,36 +103,36 @@ def _joined(layers: list[Any], new: list[Any], link: Link) -> list[Any]:
     return [*layers, *new]
 
 
-def _neurons(site: NodeContext, link: Link) -> ReadLayers:
-    read = neurons(site)
+def _neurons(context: NodeContext, link: Link) -> ReadLayers:
+    read = neurons(context)
     layers: list[Any] = []
     for cell, gain in zip(read.cells, read.gains, strict=True):
         layers += [cell] if isinstance(gain, float) and gain == 1 else [nn.Scale(gain), cell]
     if link.feedback is not None:
-        if len(read.cells) != 1 or len(site.shape) != 1:
+        if len(read.cells) != 1 or len(context.shape) != 1:
             raise ValueError(
-                f"node {site.name!r} ({link.kind}) has feedback: from_nir reads it into a layer of one node of neurons "
-                f"over features, got shape {site.shape}"
+                f"node {context.name!r} ({link.kind}) has feedback: from_nir reads it into a layer of one node of "
+                f"neurons over features, got shape {context.shape}"
             )
         name, weights = link.feedback
-        back = NodeContext(name, weights, site.shape, site.order, site.dt, site.if_gain)
-        layers[-1] = nn.Recurrent(layers[-1], _linear(back, read.gains[0], site.order))
-    return layers, site.shape, site.order
+        back = NodeContext(name, weights, context.shape, context.order, context.dt, context.if_gain)
+        layers[-1] = nn.Recurrent(layers[-1], _linear(back, read.gains[0], context.order))
+    return layers, context.shape, context.order
 
 
-def _linear(site: NodeContext, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
+def _linear(context: NodeContext, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
     """The weights with rows and columns in spikejax's order; `gain` and `order_out` are those of the output."""
-    weight = np.asarray(site.node.weight)
-    if weight.ndim != 2 or weight.shape[1:] != site.shape:
-        limit = f"[out, in] for an input of {site.shape}"
-        raise site.error("weight", f"shape {weight.shape}", limit, "Linear takes features: put a Flatten before it")
-    bias = getattr(site.node, "bias", None)
+    weight = np.asarray(context.node.weight)
+    if weight.ndim != 2 or weight.shape[1:] != context.shape:
+        limit = f"[out, in] for an input of {context.shape}"
+        raise context.error("weight", f"shape {weight.shape}", limit, "Linear takes features: put a Flatten before it")
+    bias = getattr(context.node, "bias", None)
     if bias is not None and np.shape(bias) != weight.shape[:1]:
-        raise site.error("bias", f"shape {np.shape(bias)}", f"of shape {weight.shape[:1]}", "one an output")
+        raise context.error("bias", f"shape {np.shape(bias)}", f"of shape {weight.shape[:1]}", "one an output")
     if order_out is not None:
         weight = weight[order_out]
         bias = None if bias is None else np.asarray(bias)[order_out]
-    kernel = weight.T if site.order is None else weight.T[site.order]
+    kernel = weight.T if context.order is None else weight.T[context.order]
     gain = np.asarray(gain)
     return nnx.Linear(*kernel.shape, **_given(kernel * gain, None if bias is None else bias * gain))
 
@@ -141,99 +143,103 @@ def _given(kernel: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
     return {f"{name}_init": a for name, a in initial.items()} | {"use_bias": bias is not None, "rngs": nnx.Rngs(0)}
 
 
-def _dense(site: NodeContext) -> ReadLayers:
-    layer = _linear(site)
+def _dense(context: NodeContext) -> ReadLayers:
+    layer = _linear(context)
     return [layer], (layer.out_features,), None
 
 
-def _scale(site: NodeContext) -> ReadLayers:
-    return [nn.Scale(site.value(site.field("scale")))], site.shape, site.order
+def _scale(context: NodeContext) -> ReadLayers:
+    return [nn.Scale(context.value(context.field("scale")))], context.shape, context.order
 
 
-def _delay(site: NodeContext) -> ReadLayers:
-    steps = site.field("delay") / site.dt
+def _delay(context: NodeContext) -> ReadLayers:
+    steps = context.field("delay") / context.dt
     whole = np.round(steps)
     if not np.isclose(steps, whole, rtol=1e-6, atol=1e-6).all() or (whole < 0).any():
-        raise site.error("delay", f"{steps.min():.6g} to {steps.max():.6g} dt", "whole steps >= 0", "give another `dt`")
-    value = np.asarray(site.value(whole))
+        raise context.error(
+            "delay", f"{steps.min():.6g} to {steps.max():.6g} dt", "whole steps >= 0", "give another `dt`"
+        )
+    value = np.asarray(context.value(whole))
     if value.ndim > 1:
-        raise site.error("delay", f"one a pixel of {site.shape}", "the same for all pixels of a channel", "round it")
-    return [nn.Delay(value.astype(int))], site.shape, site.order
+        raise context.error(
+            "delay", f"one a pixel of {context.shape}", "the same for all pixels of a channel", "round it"
+        )
+    return [nn.Delay(value.astype(int))], context.shape, context.order
 
 
-def _numbers(site: NodeContext, name: str, axes: int) -> tuple[int, ...]:
+def _numbers(context: NodeContext, name: str, axes: int) -> tuple[int, ...]:
     """A field that is one number, or one a space axis."""
-    value = np.ravel(getattr(site.node, name))
+    value = np.ravel(getattr(context.node, name))
     if value.size not in (1, axes):
-        raise site.error(name, value, f"one number or {axes}", "one a space axis")
+        raise context.error(name, value, f"one number or {axes}", "one a space axis")
     return tuple(map(int, np.broadcast_to(value, axes)))
 
 
-def _shape_after(site: NodeContext, channels: int, sizes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+def _shape_after(context: NodeContext, channels: int, sizes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Shape after windows slid over the space axes, channels first."""
-    each = zip(site.shape[1:], *(sizes[name] for name in ("window", "stride", "padding", "dilation")), strict=True)
+    each = zip(context.shape[1:], *(sizes[name] for name in ("window", "stride", "padding", "dilation")), strict=True)
     extents = tuple((n + 2 * p - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in each)
     if min(extents) < 1:
-        raise site.error("input shape", site.shape, "at least as large as the window", "nothing would be left")
+        raise context.error("input shape", context.shape, "at least as large as the window", "nothing would be left")
     return (channels, *extents)
 
 
-def _conv(site: NodeContext) -> ReadLayers:
-    weight = np.asarray(site.node.weight)
-    axes, groups = weight.ndim - 2, int(np.ravel(site.node.groups)[0])
-    if len(site.shape) != axes + 1 or site.shape[0] != weight.shape[1] * groups or weight.shape[0] % groups:
-        limit = f"[out, in / groups, *window] for an input of {site.shape} in {groups} groups"
-        raise site.error("weight", f"shape {weight.shape}", limit, "channels come first")
-    window, stride, dilation = weight.shape[2:], _numbers(site, "stride", axes), _numbers(site, "dilation", axes)
+def _conv(context: NodeContext) -> ReadLayers:
+    weight = np.asarray(context.node.weight)
+    axes, groups = weight.ndim - 2, int(np.ravel(context.node.groups)[0])
+    if len(context.shape) != axes + 1 or context.shape[0] != weight.shape[1] * groups or weight.shape[0] % groups:
+        limit = f"[out, in / groups, *window] for an input of {context.shape} in {groups} groups"
+        raise context.error("weight", f"shape {weight.shape}", limit, "channels come first")
+    window, stride, dilation = weight.shape[2:], _numbers(context, "stride", axes), _numbers(context, "dilation", axes)
     sizes = {"window": window, "stride": stride, "dilation": dilation, "padding": (0,) * axes}
-    padding: Any = site.node.padding
+    padding: Any = context.node.padding
     if isinstance(padding, str) and padding == "same":
         if any(s != 1 for s in stride):
-            raise site.error("stride", stride, "1 where `padding` is 'same'", "give the padding in numbers")
+            raise context.error("stride", stride, "1 where `padding` is 'same'", "give the padding in numbers")
         pairs: Any = "SAME"
-        shape = (weight.shape[0], *site.shape[1:])
+        shape = (weight.shape[0], *context.shape[1:])
     else:
         if not isinstance(padding, str):
-            sizes["padding"] = _numbers(site, "padding", axes)
+            sizes["padding"] = _numbers(context, "padding", axes)
         pairs = tuple((p, p) for p in sizes["padding"])
-        shape = _shape_after(site, weight.shape[0], sizes)
+        shape = _shape_after(context, weight.shape[0], sizes)
     layer = nnx.Conv(
-        site.shape[0],
+        context.shape[0],
         weight.shape[0],
         window,
         strides=stride,
         padding=pairs,
         kernel_dilation=dilation,
         feature_group_count=groups,
-        **_given(np.moveaxis(weight, (0, 1), (-1, -2)), site.node.bias),
+        **_given(np.moveaxis(weight, (0, 1), (-1, -2)), context.node.bias),
     )
     return [layer], shape, None
 
 
-def _pool(site: NodeContext) -> ReadLayers:
-    if len(site.shape) != 3:
-        raise site.error("input shape", site.shape, "(C, H, W)", "it pools over two space axes")
-    window, stride, padding = (_numbers(site, name, 2) for name in ("kernel_size", "stride", "padding"))
+def _pool(context: NodeContext) -> ReadLayers:
+    if len(context.shape) != 3:
+        raise context.error("input shape", context.shape, "(C, H, W)", "it pools over two space axes")
+    window, stride, padding = (_numbers(context, name, 2) for name in ("kernel_size", "stride", "padding"))
     sizes = {"window": window, "stride": stride, "padding": padding, "dilation": (1, 1)}
-    pool = nn.SumPool if isinstance(site.node, library().SumPool2d) else nn.AvgPool
+    pool = nn.SumPool if isinstance(context.node, library().SumPool2d) else nn.AvgPool
     layer = pool(window, stride, tuple((p, p) for p in padding))
-    return [layer], _shape_after(site, site.shape[0], sizes), None
+    return [layer], _shape_after(context, context.shape[0], sizes), None
 
 
-def _flatten(site: NodeContext, ahead: list[Link]) -> ReadLayers:
+def _flatten(context: NodeContext, ahead: list[Link]) -> ReadLayers:
     """All axes become one; with start_dim = 1, which counts a batch axis, where the weights that follow want it so."""
-    axes, size = len(site.shape), math.prod(site.shape)
-    start, end = int(site.node.start_dim), int(site.node.end_dim)
+    axes, size = len(context.shape), math.prod(context.shape)
+    start, end = int(context.node.start_dim), int(context.node.end_dim)
     if axes == 1:
-        return [], site.shape, site.order
+        return [], context.shape, context.order
     last = end + axes if end < 0 else end
     if start == 1 and last >= axes - 1:
         after = next((link.node for link in ahead if link.kind in WEIGHTS), None)
         start = 0 if after is not None and after.weight.shape[-1] == size else 1
     if start not in (0, -axes) or last < axes - 1:
-        limit = f"0, and `end_dim` -1, for an input of {site.shape}"
-        raise site.error("start_dim", f"{start} with `end_dim` {end}", limit, "spikejax flattens all axes at once")
-    return [nn.Flatten()], (size,), flattened(channels_last_shape(site.shape))
+        limit = f"0, and `end_dim` -1, for an input of {context.shape}"
+        raise context.error("start_dim", f"{start} with `end_dim` {end}", limit, "spikejax flattens all axes at once")
+    return [nn.Flatten()], (size,), flattened(channels_last_shape(context.shape))
 
 
 STATELESS: dict[str, Callable[[NodeContext], ReadLayers]] = {

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from spikejax.export.onnx.graph import Graph, Tensor, Value
+from spikejax.export.onnx.graph import OnnxGraph, Tensor, Value
 from spikejax.internals import ClosedJaxpr, JaxprEqn, aval_of, bind_equation
 from spikejax.jaxpr import inlined, interpret
 
@@ -18,10 +18,10 @@ class UntranslatableError(ValueError):
     """A cell's equations use something that has no ONNX form here."""
 
 
-def translate(graph: Graph, program: ClosedJaxpr, args: Sequence[Value]) -> list[Value]:
+def translate(graph: OnnxGraph, program: ClosedJaxpr, args: Sequence[Value]) -> list[Value]:
     """Adds the equations of one step to the graph.
 
-    What follows from constants alone is computed in single precision now, as `1 / tau` is.
+    Values that follow from constants alone, such as `1 / tau`, are computed now, in single precision.
 
     Args:
         graph: what they are added to.
@@ -29,7 +29,7 @@ def translate(graph: Graph, program: ClosedJaxpr, args: Sequence[Value]) -> list
         args: tensors with their channels second, and constants with their channels last.
 
     Returns:
-        What the program gives: tensors and constants likewise.
+        The outputs of the program, tensors and constants likewise.
 
     Raises:
         UntranslatableError: there is no operator for a primitive, or it is not elementwise.
@@ -40,7 +40,7 @@ def translate(graph: Graph, program: ClosedJaxpr, args: Sequence[Value]) -> list
 
 
 def channels_first(array: np.ndarray) -> np.ndarray:
-    """A constant `[1, *space, C]` as `[1, C, *space]`; an axis along which nothing changes shrinks to 1."""
+    """A constant `[1, *space, C]` as `[1, C, *space]`; an axis along condition nothing changes shrinks to 1."""
     for axis, size in enumerate(array.shape):
         one = array.take([0], axis)
         array = one if size > 1 and (array == one).all() else array
@@ -49,18 +49,18 @@ def channels_first(array: np.ndarray) -> np.ndarray:
     return np.moveaxis(array, -1, 1) if array.ndim > 2 else array
 
 
-def _operation(graph: Graph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
+def _operation(graph: OnnxGraph, equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
     inputs = list(map(_in_shape, inputs, equation.invars))
     if not any(isinstance(a, Tensor) for a in inputs):
         return bind_equation(equation, inputs)
     name = equation.primitive.name
-    if name not in RULES:
+    if name not in OPERATOR_RULES:
         raise UntranslatableError(f"`{name}` has no operator")
     tensors = [a for a, x in zip(equation.invars, inputs, strict=True) if isinstance(x, Tensor)]
     if any(aval_of(a).shape != aval_of(tensors[0]).shape for a in (*tensors, equation.outvars[0])):
         raise UntranslatableError(f"`{name}` does not treat each neuron on its own")
     operands = [a if isinstance(a, Tensor) else channels_first(_as_numpy(a)) for a in inputs]
-    return [RULES[name](graph, equation.params, *operands)]
+    return [OPERATOR_RULES[name](graph, equation.params, *operands)]
 
 
 def _in_shape(value: Any, a: Any) -> Any:
@@ -75,11 +75,11 @@ def _as_numpy(value: Any) -> Any:
     return value if jnp.issubdtype(value.dtype, jax.dtypes.extended) else np.asarray(value)
 
 
-Rule = Callable[..., Value]
+OperatorRule = Callable[..., Value]
 """`(graph, params, *operands)` to what the primitive gives; at least one operand is a tensor."""
 
 
-def _op(name: str) -> Rule:
+def _op(name: str) -> OperatorRule:
     return lambda graph, params, *operands: graph.add(name, *operands)
 
 
@@ -87,46 +87,46 @@ def _is(value: Value, number: float) -> bool:
     return isinstance(value, np.ndarray) and bool((value == number).all())
 
 
-def _add(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _add(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     return b if _is(a, 0) else a if _is(b, 0) else graph.add("Add", a, b)
 
 
-def _subtract(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _subtract(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     return a if _is(b, 0) else graph.add("Sub", a, b)
 
 
-def _multiply(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _multiply(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     if _is(a, 0) or _is(b, 0):
         return np.zeros((), np.float32)
     return b if _is(a, 1) else a if _is(b, 1) else graph.add("Mul", a, b)
 
 
-def _divide(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _divide(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     if _is(a, 0) or _is(b, np.inf):
         return np.zeros((), np.float32)
     return a if _is(b, 1) else graph.add("Div", a, b)
 
 
-def _at_least(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _at_least(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     return graph.add("GreaterOrEqual", a, b) if graph.opset >= 12 else graph.add("Not", graph.add("Less", a, b))
 
 
-def _at_most(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _at_most(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     return _at_least(graph, params, b, a)
 
 
-def _differ(graph: Graph, params: Any, a: Value, b: Value) -> Value:
+def _differ(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
     return graph.add("Not", graph.add("Equal", a, b))
 
 
-def _select(graph: Graph, params: Any, which: Value, *cases: Value) -> Value:
-    if len(cases) != 2 or which.dtype != bool:
+def _select(graph: OnnxGraph, params: Any, condition: Value, *cases: Value) -> Value:
+    if len(cases) != 2 or condition.dtype != bool:
         raise UntranslatableError("`select_n` chooses among more than two")
-    return graph.add("Where", which, cases[1], cases[0])
+    return graph.add("Where", condition, cases[1], cases[0])
 
 
-def _logic(name: str) -> Rule:
-    def rule(graph: Graph, params: Any, *operands: Value) -> Value:
+def _logic(name: str) -> OperatorRule:
+    def rule(graph: OnnxGraph, params: Any, *operands: Value) -> Value:
         if any(a.dtype != bool for a in operands):
             raise UntranslatableError(f"`{name.lower()}` of whole numbers has no operator")
         return graph.add(name, *operands)
@@ -134,7 +134,7 @@ def _logic(name: str) -> Rule:
     return rule
 
 
-def _convert(graph: Graph, params: Any, a: Tensor) -> Value:
+def _convert(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
     new = np.dtype(params["new_dtype"])
     if jnp.issubdtype(new, jnp.floating):
         return a if a.dtype != bool else graph.add("Cast", a, to=graph.dtype)
@@ -143,18 +143,18 @@ def _convert(graph: Graph, params: Any, a: Tensor) -> Value:
     raise UntranslatableError(f"`convert_element_type` to {new} leaves the floating-point numbers")
 
 
-def _power(graph: Graph, params: Any, a: Tensor) -> Value:
+def _power(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
     product: Value = reduce(lambda x, y: graph.add("Mul", x, y), [a] * abs(params["y"]))
     return product if params["y"] > 0 else graph.add("Div", np.ones((), np.float32), product)
 
 
-def _round(graph: Graph, params: Any, a: Tensor) -> Value:
+def _round(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
     if params["rounding_method"] != lax.RoundingMethod.TO_NEAREST_EVEN:
         raise UntranslatableError("`round` away from zero has no operator: round to even, as jnp.round does")
     return graph.add("Round", a)
 
 
-RULES: dict[str, Rule] = {
+OPERATOR_RULES: dict[str, OperatorRule] = {
     **{name: _op(name.capitalize()) for name in ("abs", "atan", "ceil", "cos", "erf", "exp", "floor", "log", "max")},
     **{name: _op(name.capitalize()) for name in ("min", "neg", "pow", "sign", "sin", "sqrt", "tan", "tanh")},
     **{name: _logic(name.capitalize()) for name in ("and", "or", "xor", "not")},

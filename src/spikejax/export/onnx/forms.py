@@ -7,7 +7,7 @@ import numpy as np
 
 from spikejax.export import chain
 from spikejax.export.onnx.equations import channels_first
-from spikejax.export.onnx.graph import Graph, Tensor, Value
+from spikejax.export.onnx.graph import OnnxGraph, Tensor, Value
 from spikejax.export.onnx.layers import channels_last, channels_second, lower
 from spikejax.export.onnx.neurons import stateful
 from spikejax.export.onnx.options import Options
@@ -32,7 +32,7 @@ def graph_name(layer: chain.LayerSpec) -> str:
     return f"layer{layer.name}"
 
 
-def build_step(graph: Graph, layers: Sequence[chain.LayerSpec], options: Options) -> list[StateVariable]:
+def build_step(graph: OnnxGraph, layers: Sequence[chain.LayerSpec], options: Options) -> list[StateVariable]:
     """Adds one step: inputs `x` and the states, outputs `y` and the next states.
 
     Returns:
@@ -61,7 +61,7 @@ def build_step(graph: Graph, layers: Sequence[chain.LayerSpec], options: Options
     return variables
 
 
-def build_unrolled(graph: Graph, layers: Sequence[chain.LayerSpec], options: Options) -> None:
+def build_unrolled(graph: OnnxGraph, layers: Sequence[chain.LayerSpec], options: Options) -> None:
     """Adds all steps: stateless layers see them as one batch `[T * N, *]`, cells one after another."""
     steps = options.steps or 1
     x = _input(graph, layers[0].inputs, options.batch * (1 if options.static else steps), options)
@@ -84,12 +84,12 @@ def build_unrolled(graph: Graph, layers: Sequence[chain.LayerSpec], options: Opt
 class Time:
     """The same tensor at all steps: one piece a step `[N, *]`, or one for all, or joined `[T * N, *]`, or both."""
 
-    def __init__(self, graph: Graph, steps: int, pieces: list[Tensor] | None, joined: Tensor | None) -> None:
+    def __init__(self, graph: OnnxGraph, steps: int, pieces: list[Tensor] | None, joined: Tensor | None) -> None:
         self.graph, self.steps, self._pieces, self._joined = graph, steps, pieces, joined
 
     @property
     def static(self) -> bool:
-        """Whether one piece serves all steps."""
+        """True if one piece serves all steps."""
         return self._pieces is not None and len(self._pieces) == 1
 
     def at_once(self, function: Any) -> "Time":
@@ -109,7 +109,7 @@ class Time:
     def pieces(self) -> list[Tensor]:
         """`[N, *]` at each step."""
         if self._pieces is None:
-            self._pieces = split(self.graph, self.joined(), self.steps)
+            self._pieces = split_steps(self.graph, self.joined(), self.steps)
         return self._pieces * self.steps if self.static else self._pieces
 
     def read_out(self, readout: str) -> Tensor:
@@ -125,7 +125,7 @@ class Time:
         return total if readout == "sum" or not rest else self.graph.add("Div", total, np.array(float(self.steps)))
 
 
-def split(graph: Graph, x: Tensor, parts: int) -> list[Tensor]:
+def split_steps(graph: OnnxGraph, x: Tensor, parts: int) -> list[Tensor]:
     """`x` cut into equal parts along its first axis."""
     if parts == 1:
         return [x]
@@ -135,7 +135,7 @@ def split(graph: Graph, x: Tensor, parts: int) -> list[Tensor]:
     return list(graph.add_many("Split", x, shapes=shapes, axis=0))
 
 
-def _input(graph: Graph, sample: tuple[int, ...], batch: int, options: Options) -> Tensor:
+def _input(graph: OnnxGraph, sample: tuple[int, ...], batch: int, options: Options) -> Tensor:
     shape = (batch, *sample)
     if options.layout == "NCHW":
         return graph.input("x", (batch, sample[-1], *sample[:-1]))
@@ -143,7 +143,7 @@ def _input(graph: Graph, sample: tuple[int, ...], batch: int, options: Options) 
         return channels_second(graph, graph.input("x", shape))
 
 
-def _output(graph: Graph, y: Tensor, sample: tuple[int, ...], options: Options) -> None:
+def _output(graph: OnnxGraph, y: Tensor, sample: tuple[int, ...], options: Options) -> None:
     with graph.inside("output", "Transpose"):
         y = channels_last(graph, y) if options.layout == "NHWC" else y
         graph.output("y", y, y.shape)
@@ -153,5 +153,5 @@ def _ready(value: Value) -> Value:
     return value if isinstance(value, Tensor) else channels_first(np.asarray(value))
 
 
-def _tensor(graph: Graph, value: Value, shape: tuple[int, ...]) -> Tensor:
+def _tensor(graph: OnnxGraph, value: Value, shape: tuple[int, ...]) -> Tensor:
     return graph.full(_ready(value), shape)

@@ -12,7 +12,7 @@ from spikejax.export.onnx.report import Finding
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a node or an input gives.
+    """The output of a node, or an input.
 
     Attributes:
         name: as in the file.
@@ -33,7 +33,7 @@ BOOLEAN = frozenset(("And", "Equal", "GreaterOrEqual", "Less", "Not", "Or", "Xor
 
 
 @dataclass(frozen=True)
-class Node:
+class OnnxNode:
     """One operator.
 
     Attributes:
@@ -52,7 +52,7 @@ class Node:
 
 
 @dataclass
-class Graph:
+class OnnxGraph:
     """Nodes in order, with inputs, outputs and constants by name.
 
     Attributes:
@@ -65,7 +65,7 @@ class Graph:
 
     dtype: np.dtype
     opset: int
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[OnnxNode] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Graph:
         return self.inputs[name]
 
     def constant(self, value: Any, label: str = "constant") -> str:
-        """The name of a constant in the graph's dtype (or int64, for shapes), kept once a layer."""
+        """The name of a constant in the graph's dtype (or int64, for shapes), nodes once a layer."""
         array = np.asarray(value)
         dtype = array.dtype if array.dtype in (bool, np.int64) else self.dtype
         with np.errstate(over="ignore"):  # reported
@@ -102,9 +102,9 @@ class Graph:
     def add(self, op: str, *values: Value | str, shape: tuple[int, ...] | None = None, **attributes: Any) -> Tensor:
         """A node of one output; `shape` None broadcasts the inputs, strings name constants."""
         shapes = [self.constants[v].shape if isinstance(v, str) else v.shape for v in values]
-        own = np.broadcast_shapes(*shapes) if shape is None else shape
+        output_shape = np.broadcast_shapes(*shapes) if shape is None else shape
         dtype = np.dtype(bool) if op in BOOLEAN else self.dtype
-        return self.add_many(op, *values, shapes=[own], dtype=dtype, **attributes)[0]
+        return self.add_many(op, *values, shapes=[output_shape], dtype=dtype, **attributes)[0]
 
     def add_many(
         self, op: str, *values: Value | str, shapes: list[tuple[int, ...]], dtype: Any = None, **attributes: Any
@@ -112,7 +112,7 @@ class Graph:
         """A node of several outputs."""
         names = tuple(v.name if isinstance(v, Tensor) else self._constant_name(v) for v in values)
         outputs = tuple(Tensor(self._name(f"{self.layer}.{op}"), shape, dtype or self.dtype) for shape in shapes)
-        self.nodes.append(Node(self.layer, op, names, outputs, attributes))
+        self.nodes.append(OnnxNode(self.layer, op, names, outputs, attributes))
         return outputs
 
     def output(self, name: str, value: Value, shape: tuple[int, ...]) -> None:
@@ -127,7 +127,7 @@ class Graph:
         """Notes a finding of the present layer."""
         self.findings.append(Finding(level, self.layer, self.kind, where, str(value), limit, remedy))
 
-    def finished(self) -> "Graph":
+    def finished(self) -> "OnnxGraph":
         """Outputs have their names, and what no output needs is gone."""
         made = {out.name for node in self.nodes for out in node.outputs}
         names: dict[str, str] = {}
@@ -136,13 +136,13 @@ class Graph:
             if value.name in made and value.name not in names:
                 names[value.name] = name
             else:
-                copies.append(Node("output", "Identity", (value.name,), (replace(value, name=name),), {}))
-        needed, kept = {value.name for value in self.outputs.values()}, []
+                copies.append(OnnxNode("output", "Identity", (value.name,), (replace(value, name=name),), {}))
+        needed, nodes = {value.name for value in self.outputs.values()}, []
         for node in reversed(self.nodes):
             if any(out.name in needed for out in node.outputs):
-                kept.append(node)
+                nodes.append(node)
                 needed.update(node.inputs)
-        nodes = [_renamed(node, names) for node in (*kept[::-1], *copies)]
+        nodes = [_renamed(node, names) for node in (*nodes[::-1], *copies)]
         outputs = {name: replace(value, name=name) for name, value in self.outputs.items()}
         constants = {name: array for name, array in self.constants.items() if name in needed}
         return replace(self, nodes=nodes, outputs=outputs, constants=constants)
@@ -155,7 +155,7 @@ class Graph:
         return f"{stem}_{self._counts[stem]}" if self._counts[stem] else stem
 
 
-def _renamed(node: Node, names: dict[str, str]) -> Node:
+def _renamed(node: OnnxNode, names: dict[str, str]) -> OnnxNode:
     inputs = tuple(names.get(name, name) for name in node.inputs)
     outputs = tuple(replace(out, name=names.get(out.name, out.name)) for out in node.outputs)
     return replace(node, inputs=inputs, outputs=outputs)

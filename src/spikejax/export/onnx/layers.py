@@ -9,7 +9,7 @@ import numpy as np
 
 from spikejax.export import chain
 from spikejax.export.onnx.equations import channels_first
-from spikejax.export.onnx.graph import Graph, Tensor
+from spikejax.export.onnx.graph import OnnxGraph, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,35 +29,35 @@ def in_order(layers: Sequence[chain.LayerSpec]) -> list[chain.LayerSpec]:
     return ordered
 
 
-def lower(graph: Graph, layer: chain.LayerSpec, x: Tensor) -> Tensor:
+def lower(graph: OnnxGraph, layer: chain.LayerSpec, x: Tensor) -> Tensor:
     """Adds a stateless layer to the graph."""
     return LAYER_WRITERS[type(layer)](graph, layer, x)
 
 
-def channels_last(graph: Graph, x: Tensor) -> Tensor:
+def channels_last(graph: OnnxGraph, x: Tensor) -> Tensor:
     """`[N, C, *space]` as `[N, *space, C]`."""
     return _transposed(graph, x, (0, *range(2, len(x.shape)), 1))
 
 
-def channels_second(graph: Graph, x: Tensor) -> Tensor:
+def channels_second(graph: OnnxGraph, x: Tensor) -> Tensor:
     """`[N, *space, C]` as `[N, C, *space]`."""
     return _transposed(graph, x, (0, len(x.shape) - 1, *range(1, len(x.shape) - 1)))
 
 
-def _transposed(graph: Graph, x: Tensor, order: tuple[int, ...]) -> Tensor:
+def _transposed(graph: OnnxGraph, x: Tensor, order: tuple[int, ...]) -> Tensor:
     if order == tuple(sorted(order)):
         return x
     return graph.add("Transpose", x, shape=tuple(x.shape[i] for i in order), perm=order)
 
 
-def reshaped(graph: Graph, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshaped(graph: OnnxGraph, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`x` in another shape."""
     if x.shape == shape:
         return x
     return graph.add("Reshape", x, graph.constant(np.array(shape, np.int64), "shape"), shape=shape)
 
 
-def dense(graph: Graph, layer: chain.DenseSpec, x: Tensor, prefix: str = "") -> Tensor:
+def dense(graph: OnnxGraph, layer: chain.DenseSpec, x: Tensor, prefix: str = "") -> Tensor:
     """`x W + b`."""
     names = (f"{prefix}.kernel", f"{prefix}.bias") if prefix else ("kernel", "bias")
     shape, kernel = (x.shape[0], *layer.outputs), graph.constant(layer.kernel, names[0])
@@ -66,7 +66,7 @@ def dense(graph: Graph, layer: chain.DenseSpec, x: Tensor, prefix: str = "") -> 
     return graph.add("Gemm", x, kernel, graph.constant(layer.bias, names[1]), shape=shape)
 
 
-def _convolved(graph: Graph, layer: chain.ConvSpec, x: Tensor) -> Tensor:
+def _convolved(graph: OnnxGraph, layer: chain.ConvSpec, x: Tensor) -> Tensor:
     kernel = np.moveaxis(layer.kernel, (-1, -2), (0, 1))
     values = [x, graph.constant(kernel, "kernel")]
     if layer.bias is not None:
@@ -75,7 +75,7 @@ def _convolved(graph: Graph, layer: chain.ConvSpec, x: Tensor) -> Tensor:
     return graph.add("Conv", *values, shape=_shape(layer, x), **window, dilations=layer.dilation, group=layer.groups)
 
 
-def _pooled(graph: Graph, layer: chain.PoolSpec, x: Tensor) -> Tensor:
+def _pooled(graph: OnnxGraph, layer: chain.PoolSpec, x: Tensor) -> Tensor:
     window = _windows(graph, layer, layer.window)
     if layer.mode == "max":
         return graph.add("MaxPool", x, shape=_shape(layer, x), **window)
@@ -85,7 +85,7 @@ def _pooled(graph: Graph, layer: chain.PoolSpec, x: Tensor) -> Tensor:
     return graph.add("Conv", x, ones, shape=_shape(layer, x), **window, group=x.shape[1])
 
 
-def _windows(graph: Graph, layer: chain.ConvSpec | chain.PoolSpec, window: tuple[int, ...]) -> dict[str, Any]:
+def _windows(graph: OnnxGraph, layer: chain.ConvSpec | chain.PoolSpec, window: tuple[int, ...]) -> dict[str, Any]:
     """Attributes of a sliding window."""
     low, high = zip(*layer.padding, strict=True)
     if min(*low, *high) < 0:
@@ -101,21 +101,21 @@ def _shape(layer: chain.LayerSpec, x: Tensor) -> tuple[int, ...]:
     return (x.shape[0], layer.outputs[-1], *layer.outputs[:-1])
 
 
-def _flattened(graph: Graph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
+def _flattened(graph: OnnxGraph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
     return reshaped(graph, channels_last(graph, x), (x.shape[0], *layer.outputs))
 
 
-def _flattened_as_is(graph: Graph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
+def _flattened_as_is(graph: OnnxGraph, layer: chain.FlattenSpec, x: Tensor) -> Tensor:
     return reshaped(graph, x, (x.shape[0], *layer.outputs))
 
 
-def _scaled(graph: Graph, layer: chain.ScaleSpec, x: Tensor) -> Tensor:
+def _scaled(graph: OnnxGraph, layer: chain.ScaleSpec, x: Tensor) -> Tensor:
     """A factor for each channel, or for all."""
     scale = layer.scale.reshape((1,) * (1 + len(layer.inputs) - layer.scale.ndim) + layer.scale.shape)
     return graph.add("Mul", x, graph.constant(channels_first(scale), "scale"))
 
 
-def _voted(graph: Graph, layer: chain.VotingSpec, x: Tensor) -> Tensor:
+def _voted(graph: OnnxGraph, layer: chain.VotingSpec, x: Tensor) -> Tensor:
     """A product with 0 and 1, then a division: spikes are counted exactly."""
     classes = layer.outputs[-1]
     if len(layer.inputs) == 1:
@@ -128,7 +128,7 @@ def _voted(graph: Graph, layer: chain.VotingSpec, x: Tensor) -> Tensor:
     return graph.add("Div", votes, graph.constant(np.float32(layer.voters), "voters"))
 
 
-LAYER_WRITERS: dict[type, Callable[[Graph, Any, Tensor], Tensor]] = {
+LAYER_WRITERS: dict[type, Callable[[OnnxGraph, Any, Tensor], Tensor]] = {
     chain.DenseSpec: dense,
     chain.ConvSpec: _convolved,
     chain.PoolSpec: _pooled,

@@ -1,6 +1,6 @@
-"""What a graph must keep to on a chip; section by section, each finding with its remedy.
+"""Limits of a graph on a chip, section by section, each finding with its remedy.
 
-The limits are those that SpikingJelly's and Lynxi's public sources state. Which operators its compiler takes is not
+The limits are those that SpikingJelly's and Lynxi's public sources state. The operators that its compiler takes are not
 public: those called safe are in every ONNX importer of its time.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from spikejax.export import chain
 from spikejax.export.onnx.forms import graph_name
-from spikejax.export.onnx.graph import Graph, Tensor
+from spikejax.export.onnx.graph import OnnxGraph, Tensor
 from spikejax.export.onnx.options import Options
 
 SAFE = frozenset(
@@ -32,7 +32,7 @@ BATCHES = (1, 2, 4, 7, 14, 28)
 HALF = np.finfo(np.float16)
 
 
-def check_graph(graph: Graph, options: Options) -> None:
+def check_graph(graph: OnnxGraph, options: Options) -> None:
     """Notes in the graph what exceeds the limits of the target."""
     level = "error" if options.target == "lynxi" else "warning"
     _check_ranks(graph, level)
@@ -50,7 +50,7 @@ def check_graph(graph: Graph, options: Options) -> None:
             graph.find("warning", "operator", op, "one that every compiler knows", "ask the vendor whether it takes it")
 
 
-def _check_ranks(graph: Graph, level: Any) -> None:
+def _check_ranks(graph: OnnxGraph, level: Any) -> None:
     for node in graph.nodes:
         named = [(name, graph.constants[name].shape) for name in node.inputs if name in graph.constants]
         for name, shape in [*named, *((out.name, out.shape) for out in node.outputs)]:
@@ -60,7 +60,7 @@ def _check_ranks(graph: Graph, level: Any) -> None:
                     graph.find(level, name, f"of {len(shape)} axes {shape}", f"of at most {MAX_RANK}", remedy)
 
 
-def _check_inputs(graph: Graph, level: Any) -> None:
+def _check_inputs(graph: OnnxGraph, level: Any) -> None:
     sizes = {name: math.prod(x.shape) * x.dtype.itemsize for name, x in graph.inputs.items()}
     for name, x in graph.inputs.items():
         with graph.inside("input", ""):
@@ -74,7 +74,7 @@ def _check_inputs(graph: Graph, level: Any) -> None:
             graph.find("warning", "all inputs", f"{total} bytes", f"< {MAX_INPUT_BYTES}", remedy)
 
 
-def _check_input(graph: Graph, name: str, x: Tensor, level: Any) -> None:
+def _check_input(graph: OnnxGraph, name: str, x: Tensor, level: Any) -> None:
     extents = x.shape[1:]
     if max(extents) > MAX_EXTENT:
         remedy = "cut the layer, or give the input as an image"
@@ -85,7 +85,7 @@ def _check_input(graph: Graph, name: str, x: Tensor, level: Any) -> None:
         graph.find(level, name, f"{plane} bytes in its last two axes", f"at most {MAX_PLANE_BYTES}", remedy)
 
 
-def check_values(graph: Graph, layers: Sequence[chain.LayerSpec]) -> dict[str, float]:
+def check_values(graph: OnnxGraph, layers: Sequence[chain.LayerSpec]) -> dict[str, float]:
     """Notes which weights and parameters of cells the graph's dtype cannot hold.
 
     Returns:
@@ -101,19 +101,19 @@ def check_values(graph: Graph, layers: Sequence[chain.LayerSpec]) -> dict[str, f
 
 def numbers(record: Any, prefix: str = "") -> list[tuple[str, Any]]:
     """All numbers and arrays of floating point that a layer holds, its cell's included, by name."""
-    found = []
+    named = []
     for field in fields(record):
         value, name = getattr(record, field.name), f"{prefix}{field.name}"
         if field.name in ("module", "model", "surrogate"):
             continue
         if is_dataclass(value):
-            found += numbers(value, "" if field.name == "cell" else f"{name}.")
+            named += numbers(value, "" if field.name == "cell" else f"{name}.")
         elif isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f":
-            found.append((name, value))
-    return found
+            named.append((name, value))
+    return named
 
 
-def _rounding(graph: Graph, field: str, values: np.ndarray) -> float:
+def _rounding(graph: OnnxGraph, field: str, values: np.ndarray) -> float:
     """Notes what is lost of one array in the graph's dtype, and gives its rounding."""
     values = values.astype(np.float64)
     finite = values[np.isfinite(values)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikejax.export import chain
 from spikejax.export.onnx.equations import UntranslatableError, channels_first, translate
-from spikejax.export.onnx.graph import Graph, Tensor, Value
+from spikejax.export.onnx.graph import OnnxGraph, Tensor, Value
 from spikejax.export.onnx.layers import dense
 from spikejax.jaxpr import reads
 from spikejax.kernels.template import why_not_fused
@@ -24,18 +24,18 @@ class Stateful(Protocol):
         """The state before the first step, for one sample, channels last."""
         ...
 
-    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+    def step(self, graph: OnnxGraph, states: States, x: Tensor) -> tuple[States, Value]:
         """Adds one step to the graph: the next state, and the output."""
         ...
 
 
-def stateful(graph: Graph, layer: chain.LayerSpec, *, stepwise: bool) -> Stateful | None:
-    """How `layer` goes through time; None for a stateless one.
+def stateful(graph: OnnxGraph, layer: chain.LayerSpec, *, stepwise: bool) -> Stateful | None:
+    """The states and the step of `layer`; None for a stateless one.
 
     Args:
         graph: where it is noted that a cell cannot be written.
         layer: of `chain`.
-        stepwise: whether states come from outside, so that all of them must be of the neurons.
+        stepwise: True if states come from outside, so that all of them must be of the neurons.
     """
     if isinstance(layer, chain.DelaySpec):
         return DelayLine(layer)
@@ -60,7 +60,7 @@ class TracedNeurons:
     Args:
         cell: the cell with its parameters.
         features: shape of one sample, channels last.
-        stepwise: whether states come from outside.
+        stepwise: True if states come from outside.
 
     Raises:
         UntranslatableError: the cell draws random numbers, or, stepwise, counts its steps.
@@ -82,12 +82,12 @@ class TracedNeurons:
         self.stepwise = stepwise
 
     def _matters(self, name: str, cell: Any, state: Any, x: Any) -> bool:
-        """Whether a shared variable, such as a counter of steps, has an effect on the neurons."""
+        """True if a shared variable, such as a counter of steps, has an effect on the neurons."""
 
         def seen(state: Any, x: Any) -> Any:
             state, y = cell.step(state, x)
-            own = zip(self.states, jax.tree.leaves(state), strict=True)
-            return [leaf for other, leaf in own if other not in self.shared], y
+            named = zip(self.states, jax.tree.leaves(state), strict=True)
+            return [leaf for other, leaf in named if other not in self.shared], y
 
         return reads(seen, state, x)[list(self.states).index(name)]
 
@@ -96,17 +96,17 @@ class TracedNeurons:
         hidden = self.shared if self.stepwise else ()
         return {name: np.asarray(leaf) for name, leaf in self.states.items() if name not in hidden}
 
-    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+    def step(self, graph: OnnxGraph, states: States, x: Tensor) -> tuple[States, Value]:
         """Adds the equations."""
         known = {name: states.get(name, first) for name, first in self.states.items()}
         *new, y = translate(graph, self.program, [*known.values(), x])
         return {name: leaf for name, leaf in zip(known, new, strict=True) if name in states}, y
 
-    def try_out(self, graph: Graph) -> None:
+    def try_out(self, graph: OnnxGraph) -> None:
         """Raises UntranslatableError unless the equations can be written."""
         shape = self.program.in_avals[-1].shape
         x = Tensor("x", (1, shape[-1], *shape[1:-1]), graph.dtype)
-        scratch = Graph(graph.dtype, graph.opset)
+        scratch = OnnxGraph(graph.dtype, graph.opset)
         self.step(scratch, {name: first if name in self.shared else x for name, first in self.first().items()}, x)
 
 
@@ -120,7 +120,7 @@ class FeedbackNeurons:
         """The cell's, and an output of 0."""
         return {**self.cell.first(), "y": np.zeros((1, *self.feedback.outputs), np.float32)}
 
-    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+    def step(self, graph: OnnxGraph, states: States, x: Tensor) -> tuple[States, Value]:
         """Adds feedback and cell."""
         last = states["y"]
         if isinstance(last, Tensor):
@@ -143,7 +143,7 @@ class DelayLine:
         zeros = np.zeros((1, *self.layer.inputs), np.float32)
         return {f"past{k}": zeros for k in range(self.longest)}
 
-    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+    def step(self, graph: OnnxGraph, states: States, x: Tensor) -> tuple[States, Value]:
         """Adds what chooses for each feature its delay, where they differ."""
         known: list[Value] = [*states.values(), x]
         y: Value = np.zeros(())
@@ -154,8 +154,8 @@ class DelayLine:
             mask = channels_first(
                 (self.layer.delay == delay).astype(np.float32).reshape((1,) * len(self.layer.inputs) + (-1,))
             )
-            own = graph.add("Mul", then, graph.constant(mask, "delayed")) if mask.ndim else then
-            y = graph.add("Add", y, own) if isinstance(y, Tensor) else own
+            part = graph.add("Mul", then, graph.constant(mask, "delayed")) if mask.ndim else then
+            y = graph.add("Add", y, part) if isinstance(y, Tensor) else part
         return dict(zip(states, known[1:], strict=True)), y
 
 
@@ -166,6 +166,6 @@ class Unwritten:
         """Nothing."""
         return {}
 
-    def step(self, graph: Graph, states: States, x: Tensor) -> tuple[States, Value]:
+    def step(self, graph: OnnxGraph, states: States, x: Tensor) -> tuple[States, Value]:
         """The input."""
         return {}, x

@@ -1,4 +1,4 @@
-"""How a network is to be written."""
+"""Options of the ONNX exporter."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -18,7 +18,7 @@ OPSETS = range(11, 22)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a network is written; what `check` and `write` take by keyword.
+    """The options of `check` and `write`, which take them by keyword.
 
     Args:
         form: "step", one time step with the state as inputs and outputs; or "unrolled", all steps, the state inside.
@@ -62,5 +62,5 @@ class Options:
 
     @property
     def static(self) -> bool:
-        """Whether one input serves all steps."""
+        """True if one input serves all steps."""
         return self.form == "unrolled" and self.input != "sequence"

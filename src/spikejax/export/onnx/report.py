@@ -1,4 +1,4 @@
-"""What an export will be, and what speaks against it."""
+"""The report on an export: its layers and operators, errors and warnings."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,10 +14,10 @@ class Finding:
         level: an error refuses the export, a warning does not.
         layer: its name in the graph, or "graph".
         kind: class of the layer.
-        field: what it is about.
-        value: what was found.
-        limit: what is allowed.
-        remedy: what to do.
+        field: the parameter or tensor that it is about.
+        value: the value received.
+        limit: the values that are allowed.
+        remedy: a change that mends it.
     """
 
     level: Level
@@ -56,7 +56,7 @@ class LayerReport:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphReport:
-    """What an export will be, and what speaks against it; prints as a table.
+    """The layers and operators of an export, and its errors and warnings; prints as a table.
 
     Attributes:
         form: "step" or "unrolled".
@@ -87,12 +87,12 @@ class GraphReport:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What refuses the export."""
+        """Findings that refuse the export."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What is worth knowing."""
+        """Findings that are worth knowing."""
         return tuple(finding for finding in self.findings if finding.level == "warning")
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class GraphReport:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.form} form, {self.dtype}, opset {self.opset}: {self.nodes} nodes, {self.bytes} bytes"]
         lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        lines += [f"inputs     {', '.join(f'{name} {_shape(own)}' for name, own in self.inputs.items())}"]
-        lines += [f"outputs    {', '.join(f'{name} {_shape(own)}' for name, own in self.outputs.items())}"]
+        lines += [f"inputs     {', '.join(f'{name} {_shape(shape)}' for name, shape in self.inputs.items())}"]
+        lines += [f"outputs    {', '.join(f'{name} {_shape(shape)}' for name, shape in self.outputs.items())}"]
         lines += [f"operators  {', '.join(f'{count} {op}' for op, count in self.operators.items())}"]
         return "\n".join((*lines, *(f"{finding.level}: {finding}" for finding in self.findings)))
 

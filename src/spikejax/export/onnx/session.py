@@ -57,8 +57,8 @@ class Session:
         self._expect("step", "read_out")
         states = self.metadata["states"]
         feeds = {s["input"]: state[s["name"]] for s in states}
-        y, *new = self._session.run(["y", *(s["output"] for s in states)], feeds | {"x": self._fed(x)})
-        return {s["name"]: leaf for s, leaf in zip(states, new, strict=True)}, self._given(y)
+        y, *new = self._session.run(["y", *(s["output"] for s in states)], feeds | {"x": self._to_file(x)})
+        return {s["name"]: leaf for s, leaf in zip(states, new, strict=True)}, self._from_file(y)
 
     def run(
         self, xs: Any, state: SessionState | None = None, *, steps: int | None = None
@@ -92,23 +92,23 @@ class Session:
             ValueError: the file is of the step form, or `x` is not of its shape.
         """
         self._expect("unrolled", "run")
-        return self._given(self._session.run(["y"], {"x": self._fed(x)})[0])
+        return self._from_file(self._session.run(["y"], {"x": self._to_file(x)})[0])
 
     def _expect(self, form: str, other: str) -> None:
         if self.metadata["form"] != form:
             raise ValueError(f"the file is of the {self.metadata['form']} form: use `{other}`")
 
-    def _fed(self, x: Any) -> np.ndarray:
+    def _to_file(self, x: Any) -> np.ndarray:
         """`x` as the file takes it."""
         x = np.asarray(x).astype(self.metadata["dtype"])
-        given, first = self._session.get_inputs()[0].shape, x.shape
+        expected, received = self._session.get_inputs()[0].shape, x.shape
         if self.metadata["layout"] == "NCHW" and x.ndim > 2:
             x = np.moveaxis(x, -1, 1)
-        if list(x.shape) != given:
+        if list(x.shape) != expected:
             sample = tuple(self.metadata["sample_shape"])
-            raise ValueError(f"`x` must be of shape {(given[0], *sample)}, channels last, got {first}")
+            raise ValueError(f"`x` must be of shape {(expected[0], *sample)}, channels last, got {received}")
         return np.ascontiguousarray(x)
 
-    def _given(self, y: np.ndarray) -> np.ndarray:
+    def _from_file(self, y: np.ndarray) -> np.ndarray:
         """An output with its channels last."""
         return np.moveaxis(y, 1, -1) if self.metadata["layout"] == "NCHW" and y.ndim > 2 else y

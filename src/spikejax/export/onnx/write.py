@@ -10,7 +10,7 @@ import numpy as np
 
 from spikejax.export import chain
 from spikejax.export.onnx.forms import StateVariable, build_step, build_unrolled, graph_name
-from spikejax.export.onnx.graph import Graph, Node, Tensor
+from spikejax.export.onnx.graph import OnnxGraph, OnnxNode, Tensor
 from spikejax.export.onnx.layers import in_order
 from spikejax.export.onnx.limits import check_graph, check_values
 from spikejax.export.onnx.options import Options
@@ -32,7 +32,7 @@ def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...],
         **options: of `Options`.
 
     Returns:
-        What `check` says of it.
+        The report, as `check` gives it.
 
     Raises:
         ValueError: the network has a layer, a value or a size that cannot be exported, each named with its limit and
@@ -71,9 +71,9 @@ def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphRepor
     return _built(net, sample_shape, Options(**options))[1]
 
 
-def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[Graph, GraphReport, dict[str, Any]]:
+def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[OnnxGraph, GraphReport, dict[str, Any]]:
     layers = chain.read_chain(net, sample_shape, "onnx")
-    graph = Graph(np.dtype(options.dtype), options.opset)
+    graph = OnnxGraph(np.dtype(options.dtype), options.opset)
     states: list[StateVariable] = []
     if options.form == "step":
         states = build_step(graph, in_order(layers), options)
@@ -84,7 +84,7 @@ def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[G
     return graph, _report(graph, layers, options), _metadata(options, sample_shape, states)
 
 
-def _report(graph: Graph, layers: list[chain.LayerSpec], options: Options) -> GraphReport:
+def _report(graph: OnnxGraph, layers: list[chain.LayerSpec], options: Options) -> GraphReport:
     roundings = check_values(graph, layers)
     counts: dict[str, int] = {}
     for node in graph.nodes:
@@ -93,10 +93,10 @@ def _report(graph: Graph, layers: list[chain.LayerSpec], options: Options) -> Gr
     for layer in layers:
         name = graph_name(layer)
         nodes = [node for node in graph.nodes if node.layer == name]
-        own = {
+        constants = {
             c for node in nodes for c in node.inputs if c in graph.constants and graph.constants[c].dtype != np.int64
         }
-        size = sum(graph.constants[c].size for c in own)
+        size = sum(graph.constants[c].size for c in constants)
         rows.append(LayerReport(name, layer.kind, layer.outputs, size, len(nodes), roundings[name]))
     return GraphReport(
         form=options.form,
@@ -112,9 +112,9 @@ def _report(graph: Graph, layers: list[chain.LayerSpec], options: Options) -> Gr
 
 
 def _metadata(options: Options, sample_shape: tuple[int, ...], states: list[StateVariable]) -> dict[str, Any]:
-    given = {name: getattr(options, name) for name in ("form", "batch", "dtype", "layout")}
+    entries = {name: getattr(options, name) for name in ("form", "batch", "dtype", "layout")}
     if options.form == "unrolled":
-        given |= {"steps": options.steps, "input": options.input or "static", "readout": options.readout or "mean"}
+        entries |= {"steps": options.steps, "input": options.input or "static", "readout": options.readout or "mean"}
     named = [
         {
             "name": s.name,
@@ -125,10 +125,10 @@ def _metadata(options: Options, sample_shape: tuple[int, ...], states: list[Stat
         }
         for s in states
     ]
-    return given | {"sample_shape": list(sample_shape), "states": named}
+    return entries | {"sample_shape": list(sample_shape), "states": named}
 
 
-def _model(graph: Graph, metadata: dict[str, Any]) -> Any:
+def _model(graph: OnnxGraph, metadata: dict[str, Any]) -> Any:
     """The graph as a protocol buffer, checked by ONNX's own rules."""
     onnx = require("onnx")
     helper = onnx.helper
@@ -147,7 +147,7 @@ def _model(graph: Graph, metadata: dict[str, Any]) -> Any:
     return model
 
 
-def _node(helper: Any, node: Node) -> Any:
+def _node(helper: Any, node: OnnxNode) -> Any:
     attributes = {name: _type(a) if isinstance(a, np.dtype) else a for name, a in node.attributes.items()}
     outputs = [out.name for out in node.outputs]
     return helper.make_node(node.op, node.inputs, outputs, name=f"{outputs[0]}/{node.op}", **attributes)
