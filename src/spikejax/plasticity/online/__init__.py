@@ -5,9 +5,10 @@ from spikejax.plasticity.online.decolle import DECOLLE
 from spikejax.plasticity.online.eprop import EProp
 from spikejax.plasticity.online.forward import ForwardGradient
 from spikejax.plasticity.online.fptt import FPTT
+from spikejax.plasticity.online.gradients import train_online, value_and_grad_online
 from spikejax.plasticity.online.ottt import OTTT
 from spikejax.plasticity.online.rtrl import DiagonalRTRL
-from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule, train_online, value_and_grad_online
+from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 
 __all__ = [

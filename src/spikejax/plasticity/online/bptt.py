@@ -1,14 +1,12 @@
 """The reference: backpropagation through time."""
 
-from typing import Any
-
 import jax
 from flax import nnx
 
-from spikejax.plasticity.online.model import Loss, Model, check_network, first_state
-from spikejax.plasticity.online.rule import OnlineRule
+from spikejax.plasticity.online.model import Objective, Sample, StepLoss, check_module, first_state
+from spikejax.plasticity.online.rule import Carry, OnlineRule
 from spikejax.scan import run
-from spikejax.typing import Array, State
+from spikejax.typing import Array, Network, State
 
 
 class BPTT(OnlineRule):
@@ -21,26 +19,28 @@ class BPTT(OnlineRule):
     Source: Werbos, "Backpropagation through time: what it does and how to do it", 1990.
     """
 
-    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Any:
-        """There is none.
+    def first(
+        self, objective: Objective, params: nnx.State, variables: nnx.State, state: State, sample: Sample
+    ) -> Carry:
+        """Not possible, because there is no single step.
 
         Raises:
             TypeError: always.
         """
         raise TypeError("`rule` BPTT() has no single step, because it goes back in time: use an online rule")
 
-    def over_time(self, loss: Loss, net: Any, xs: Array, targets: Any, state: State) -> tuple[Array, Any]:
+    def over_time(self, loss: StepLoss, net: Network, samples: Sample, state: State) -> tuple[Array, nnx.State]:
         """The mean loss and its gradient, through a plain run."""
-        check_network(net)
-        start = first_state(net, xs, state)
+        check_module(net)
+        start = first_state(net, samples.x, state)
         graph, params, variables = nnx.split(net, nnx.Param, ...)
-        model = Model(graph, loss)
+        objective = Objective(graph, loss)
 
-        def value(params: Any) -> tuple[Array, Any]:
-            twin = nnx.merge(graph, params, variables, copy=True)
-            _, ys = run(twin, xs, start)
-            return jax.vmap(model.value)(ys, targets).mean(), model.after(twin, variables)
+        def value(params: nnx.State) -> tuple[Array, nnx.State]:
+            copied = nnx.merge(graph, params, variables, copy=True)
+            _, ys = run(copied, samples.x, start)
+            return jax.vmap(objective.value)(ys, samples.target).mean(), objective.after(copied, variables)
 
-        (loss_of_all, after), grads = jax.value_and_grad(value, has_aux=True)(params)
-        model.restore(net, after)
-        return loss_of_all, grads
+        (mean, after), grads = jax.value_and_grad(value, has_aux=True)(params)
+        objective.restore(net, after)
+        return mean, grads

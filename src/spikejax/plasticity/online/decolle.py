@@ -1,15 +1,15 @@
-"""Learning from losses that every layer of neurons has for itself."""
+"""Learning by a loss for each layer of neurons."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
 
 from spikejax.checks import check_key, check_type
-from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, LocalRule, OnlineRule
+from spikejax.plasticity.online.model import Objective, Sample
+from spikejax.plasticity.online.rule import Advance, Carry, LocalRule, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.plasticity.online.step import Memory, OnlineStep
 from spikejax.typing import Array, State
@@ -22,7 +22,7 @@ class DECOLLE(OnlineRule):
 
     No gradient passes from a layer of neurons to what follows. G_l is drawn from the normal distribution over the root
     of the layer's size, of the shape that the network's output has; the layer that is the network's output needs none.
-    The value is the loss of the network's own output. Kept are the read-outs, and what `base` keeps.
+    The value is the loss of the network's own output. The memory is that of `base`, and the read-outs.
 
     Args:
         key: a `jax.random.key`, for the read-outs.
@@ -44,12 +44,14 @@ class DECOLLE(OnlineRule):
         check_key(self.key)
         check_type("base", self.base, LocalRule, "SLTT(), OTTT(), DiagonalRTRL() or EProp()")
 
-    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
+    def first(
+        self, objective: Objective, params: nnx.State, variables: nnx.State, state: State, sample: Sample
+    ) -> Carry:
         """The state, the zeros of the base rule, and the read-outs."""
 
         def shapes() -> tuple[Memory, Array, dict[str, Array]]:
             step = OnlineStep(self.base, {}, local=True)
-            y, _, _ = model.forward(params, variables, state, x, step)
+            y, _, _ = objective.forward(params, variables, state, sample.x, step)
             return step.after, y, {path: s for path, (s, passed_on) in step.outputs.items() if passed_on is not y}
 
         memory, y, hidden = jax.eval_shape(shapes)
@@ -62,21 +64,23 @@ class DECOLLE(OnlineRule):
         return Carry(state, (zeros, readouts))
 
     def advance(
-        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
-    ) -> tuple[Any, Carry, Array, Any]:
+        self, objective: Objective, params: nnx.State, variables: nnx.State, carry: Carry, sample: Sample
+    ) -> Advance:
         """The gradient of the sum of all losses of one step."""
         memory, readouts = carry.memory
 
-        def value(params: Any) -> tuple[Array, Any]:
+        def value(params: nnx.State) -> tuple[Array, tuple[Array, nnx.State, Carry]]:
             step = OnlineStep(self.base, memory, local=True)
-            y, state, after = model.forward(params, variables, carry.state, x, step)
-            of_network = model.value(next((s for s, passed_on in step.outputs.values() if passed_on is y), y), target)
+            y, state, after = objective.forward(params, variables, carry.state, sample.x, step)
+            of_network = objective.value(
+                next((s for s, passed_on in step.outputs.values() if passed_on is y), y), sample.target
+            )
             total = of_network
             for path, weights in readouts.items():
                 s = step.outputs[path][0]
                 of_layer = s.reshape(s.shape[0], -1).astype(weights.dtype) @ weights
-                total += model.value(of_layer.reshape(y.shape), target)
+                total += objective.value(of_layer.reshape(y.shape), sample.target)
             return total, (of_network, after, Carry(state, (lax.stop_gradient(step.after), readouts)))
 
-        (_, (of_network, variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
-        return variables, carry, of_network, grads
+        (_, (of_network, after, last)), grads = jax.value_and_grad(value, has_aux=True)(params)
+        return Advance(after, last, of_network, grads)

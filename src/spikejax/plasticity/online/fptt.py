@@ -1,28 +1,29 @@
-"""Learning at every step, held back by what the steps before have learnt."""
+"""Learning at every step, pulled towards the parameters of earlier steps."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from spikejax.checks import check_number
-from spikejax.plasticity.online.model import Model
-from spikejax.plasticity.online.rule import Carry, OnlineRule
+from spikejax.plasticity.online.model import Objective, Sample
+from spikejax.plasticity.online.rule import Advance, Carry, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.typing import Array, State
 
 
-class Past(NamedTuple):
-    """What FPTT keeps.
+class PastSteps(NamedTuple):
+    """The memory of FPTT.
 
     Attributes:
         mean: Wbar, the running mean of the parameters.
-        before: variables, state, input and target of the last step.
-        steps: how many steps there were.
+        before: variables and state before the last step, and its input and target.
+        steps: number of steps so far.
     """
 
-    mean: Any
-    before: tuple[Any, State, Array, Any]
+    mean: nnx.State
+    before: tuple[nnx.State, State, Sample]
     steps: Array
 
 
@@ -35,8 +36,9 @@ class FPTT(OnlineRule):
         Wbar = (Wbar + W[t+1]) / 2 - g / (2 alpha)
 
     Made for `train_online`, where the parameters change at every step; the second gradient is taken when the next
-    step shows W[t+1]. In `value_and_grad_online` W stays. The value is the loss without the pull. Kept are one copy of
-    the parameters and the last step's input; every step costs two gradients. Gradients take the past as a constant.
+    step shows W[t+1]. In `value_and_grad_online` W stays. The value is the loss without the pull. Its memory is one
+    copy of the parameters and the last step's input; every step costs two gradients. Gradients take the past as a
+    constant.
 
     Args:
         alpha: strength of the pull, > 0.
@@ -56,27 +58,29 @@ class FPTT(OnlineRule):
         """Raises ValueError unless `alpha` > 0."""
         check_number("alpha", self.alpha, gt=0)
 
-    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Carry:
+    def first(
+        self, objective: Objective, params: nnx.State, variables: nnx.State, state: State, sample: Sample
+    ) -> Carry:
         """The parameters as their own mean, and no last step."""
-        target = jax.tree.map(jnp.asarray, target)
-        past = Past(params, (variables, state, x, target), jnp.zeros((), jnp.int32))
-        return Carry(state, past)
+        sample = jax.tree.map(jnp.asarray, sample)
+        return Carry(state, PastSteps(params, (variables, state, sample), jnp.zeros((), jnp.int32)))
 
     def advance(
-        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
-    ) -> tuple[Any, Carry, Array, Any]:
+        self, objective: Objective, params: nnx.State, variables: nnx.State, carry: Carry, sample: Sample
+    ) -> Advance:
         """Catches up with the last update, then takes the gradient of this step."""
-        past: Past = carry.memory
+        past: PastSteps = carry.memory
+        sample = jax.tree.map(jnp.asarray, sample)
 
-        def gradient(variables: Any, state: State, x: Array, target: Any) -> tuple[Any, Carry, Array, Any]:
-            return SLTT().advance(model, params, variables, Carry(state, {}), x, target)
+        def gradient(variables: nnx.State, state: State, sample: Sample) -> Advance:
+            return SLTT().advance(objective, params, variables, Carry(state, {}), sample)
 
-        target = jax.tree.map(jnp.asarray, target)
         started = past.steps > 0
-        last = jax.tree.map(lambda g: jnp.where(started, g, 0), gradient(*past.before)[3])
+        again = jax.tree.map(lambda g: jnp.where(started, g, 0), gradient(*past.before).grads)
         mean = jax.tree.map(
-            lambda mean, w, g: jnp.where(started, (mean + w) / 2 - g / (2 * self.alpha), mean), past.mean, params, last
+            lambda mean, w, g: jnp.where(started, (mean + w) / 2 - g / (2 * self.alpha), mean), past.mean, params, again
         )
-        after, new, value, grads = gradient(variables, carry.state, x, target)
-        grads = jax.tree.map(lambda g, w, m, old: g + self.alpha * (w - m) - old / 2, grads, params, mean, last)
-        return after, Carry(new.state, Past(mean, (variables, carry.state, x, target), past.steps + 1)), value, grads
+        step = gradient(variables, carry.state, sample)
+        grads = jax.tree.map(lambda g, w, m, g0: g + self.alpha * (w - m) - g0 / 2, step.grads, params, mean, again)
+        memory = PastSteps(mean, (variables, carry.state, sample), past.steps + 1)
+        return Advance(step.variables, Carry(step.carry.state, memory), step.value, grads)

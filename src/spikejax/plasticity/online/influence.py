@@ -7,7 +7,7 @@ state + P (theta - theta)       its value is the state, its derivative for theta
 import math
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,12 @@ CellStep = Callable[[ChargeFireReset, State, Array], tuple[State, Array]]
 """One step of a cell: `(cell, state, x)` to the next state and the output."""
 
 
-class Local(NamedTuple):
+_Values = TypeVar("_Values")
+_Theta = TypeVar("_Theta")
+_Constants = TypeVar("_Constants")
+
+
+class LocalParameter(NamedTuple):
     """A parameter, seen from the neurons of a cell.
 
     Attributes:
@@ -47,13 +52,19 @@ class UnfollowedError(ValueError):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def attach(function: Callable[[Any, Any], Any], values: Any, theta: Any, constants: Any) -> Any:
+def attach(
+    function: Callable[[_Theta, _Constants], _Values], values: _Values, theta: _Theta, constants: _Constants
+) -> _Values:
     """`values`, whose derivative for `theta` is that of `function(theta, constants)`."""
     return values
 
 
 @attach.defjvp
-def _attach_jvp(function: Callable[[Any, Any], Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _attach_jvp(
+    function: Callable[[_Theta, _Constants], _Values],
+    primals: tuple[_Values, _Theta, _Constants],
+    tangents: tuple[_Values, _Theta, _Constants],
+) -> tuple[_Values, _Values]:
     values, theta, constants = primals
     _, change = jax.jvp(lambda theta: function(theta, constants), (theta,), (tangents[1],))
     return values, jax.tree.map(lambda a, b: a + b.astype(a.dtype), tangents[0], change)
@@ -70,14 +81,14 @@ def is_elementwise(cell: object, state: State, current: Array) -> bool:
     return isinstance(cell, ChargeFireReset) and all(leaf.shape == current.shape for leaf in floats(state))
 
 
-def parameters_before(signal: Signal) -> dict[str, Local]:
+def parameters_before(signal: Signal) -> dict[str, LocalParameter]:
     """The parameters of the layers that make a current, as far back as the cells before.
 
     Raises:
         UnfollowedError: a neuron depends on several columns of a kernel, or several entries of another parameter.
     """
     function = StepFunction(signal)
-    local: dict[str, Local] = {}
+    local: dict[str, LocalParameter] = {}
     for path, made in function.signals.items():
         for name in function.parameters[path]:
             kernel = name == "kernel" and is_linear_layer(function.layer(path).layer)
@@ -86,13 +97,13 @@ def parameters_before(signal: Signal) -> dict[str, Local]:
     return local
 
 
-def parameters_of(cell: ChargeFireReset, current: Array) -> dict[str, Local]:
+def parameters_of(cell: ChargeFireReset, current: Array) -> dict[str, LocalParameter]:
     """The parameters of a cell itself.
 
     Raises:
         UnfollowedError: one has an axis that is not of the neurons, such as time.
     """
-    local: dict[str, Local] = {}
+    local: dict[str, LocalParameter] = {}
     aligned = cell.feature_shapes()
     leaves = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(cell) if has_gradient(leaf)]
     for index, (path, leaf) in enumerate(leaves):
@@ -100,11 +111,11 @@ def parameters_of(cell: ChargeFireReset, current: Array) -> dict[str, Local]:
         if leaf.size > 1 and aligned.get(name) != leaf.shape:
             raise UnfollowedError(f"`{name}` of {type(cell).__name__} has an axis of its own in its shape {leaf.shape}")
         theta = leaf.reshape((1,) * (current.ndim + 1 - leaf.ndim) + leaf.shape)
-        local[f"cell.{name}"] = Local(theta, None, index)
+        local[f"cell.{name}"] = LocalParameter(theta, None, index)
     return local
 
 
-def no_influence(local: dict[str, Local], leaves: list[Array]) -> dict[str, Influence]:
+def no_influence(local: dict[str, LocalParameter], leaves: list[Array]) -> dict[str, Influence]:
     """The influences before the first step, all 0."""
     return {
         name: [jnp.zeros((parameter.theta.shape[0], *leaf.shape), leaf.dtype) for leaf in leaves]
@@ -117,7 +128,7 @@ def advance(
     cell: ChargeFireReset,
     state: State,
     current: Array,
-    local: dict[str, Local],
+    local: dict[str, LocalParameter],
     before: dict[str, Influence],
 ) -> tuple[dict[str, Influence], dict[str, Influence]]:
     """The influences on the next state and on the output, through one step of the cell inside each neuron.
@@ -143,7 +154,7 @@ def advance(
     return after, output
 
 
-def _kernel(function: StepFunction, made: Signal, name: str) -> Local:
+def _kernel(function: StepFunction, made: Signal, name: str) -> LocalParameter:
     """The kernel of a linear layer: a neuron depends on one column, through the patches of the input."""
     layer = function.layer(made.path)
     linear = LinearMap.of(layer.layer, f"layer {layer.title}")
@@ -155,10 +166,10 @@ def _kernel(function: StepFunction, made: Signal, name: str) -> Local:
     if made.path != function.path:
         rest = lambda z: function(*stop_gradient((function.parameters, function.constants)), {made.path: z})  # noqa: E731
         patches = jax.vmap(lambda patch: jax.jvp(rest, (z,), (patch,))[1])(patches)
-    return Local(_of_neurons(linear.kernel.reshape(linear.fan_in, -1), column), patches, None)
+    return LocalParameter(_of_neurons(linear.kernel.reshape(linear.fan_in, -1), column), patches, None)
 
 
-def _entries(function: StepFunction, made: Signal, name: str) -> Local:
+def _entries(function: StepFunction, made: Signal, name: str) -> LocalParameter:
     """A parameter of which every neuron depends on one entry at most."""
     layer, leaf = function.layer(made.path), function.parameters[made.path][name]
     call = lambda leaf: layer.apply(layer.parameters | {name: leaf}, layer.variables, *(i.value for i in made.inputs))  # noqa: E731
@@ -176,7 +187,7 @@ def _entries(function: StepFunction, made: Signal, name: str) -> Local:
         return function({**parameters, made.path: parameters[made.path] | {name: leaf}}, constants)
 
     _, change = jax.jvp(current, (stop_gradient(leaf),), (jnp.ones_like(leaf),))
-    return Local(_of_neurons(leaf.reshape(1, -1), column), change[None], None)
+    return LocalParameter(_of_neurons(leaf.reshape(1, -1), column), change[None], None)
 
 
 def _single(function: StepFunction, path: str, name: str, columns: Columns) -> np.ndarray:

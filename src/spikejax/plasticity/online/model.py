@@ -2,24 +2,41 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import PathParts
 
 from spikejax.nn.adapter import whole_sequence_parts
 from spikejax.plasticity.online.signal import Signal
 from spikejax.plasticity.online.step import OnlineStep
-from spikejax.typing import Array, State
+from spikejax.typing import Array, Network, State
 
-Loss = Callable[[Any, Any], Array]
+StepLoss = Callable[[Array, Any], Array]
 """The loss of one step: output `[N, *]` and target of that step to a scalar."""
 
 
+class Sample(NamedTuple):
+    """Input and target of one step, or of all steps with the time first.
+
+    Attributes:
+        x: input `[N, *]`.
+        target: arrays in any pytree.
+    """
+
+    x: Array
+    target: Any
+
+    def at(self, step: int) -> "Sample":
+        """Input and target of one of all steps."""
+        return jax.tree.map(lambda leaf: leaf[step], self)
+
+
 @dataclass(frozen=True)
-class Model:
-    """A network and the loss of its output.
+class Objective:
+    """The loss of a step as a pure function of the parameters of a network.
 
     Attributes:
         graph: the network without its variables.
@@ -27,26 +44,26 @@ class Model:
         changed: paths of the variables besides parameters that a step has changed.
     """
 
-    graph: Any
-    loss: Loss
-    changed: set[Any] = field(default_factory=set)
+    graph: nnx.GraphDef
+    loss: StepLoss
+    changed: set[PathParts] = field(default_factory=set)
 
     def forward(
-        self, params: Any, variables: Any, state: State, x: Array, step: OnlineStep
-    ) -> tuple[Array, State, Any]:
+        self, params: nnx.State, variables: nnx.State, state: State, x: Array, step: OnlineStep
+    ) -> tuple[Array, State, nnx.State]:
         """The output `[N, *]`, the next state, and the variables after the step."""
         net = nnx.merge(self.graph, params, variables, copy=True)
         state, y = net.propagate(state, Signal(x, "input"), step)
         return y.value, state, self.after(net, variables)
 
-    def after(self, net: Any, variables: Any) -> Any:
+    def after(self, net: Network, variables: nnx.State) -> nnx.State:
         """The variables of `net`, which started from `variables`; notes which have changed."""
         before = {path: variable[...] for path, variable in nnx.to_flat_state(variables)}
         after = nnx.state(net, nnx.Not(nnx.Param))
         self.changed.update(path for path, new in nnx.to_flat_state(after) if new[...] is not before[path])
         return after
 
-    def value(self, y: Array, target: Any) -> Array:
+    def value(self, y: Array, target: object) -> Array:
         """The loss of one step.
 
         Raises:
@@ -60,50 +77,51 @@ class Model:
             )
         return value
 
-    def restore(self, net: Any, after: Any) -> None:
+    def restore(self, net: Network, after: nnx.State) -> None:
         """Writes the variables that changed back to the network."""
-        now = [(path, value) for path, value in nnx.to_flat_state(after) if path in self.changed]
-        if now:
-            nnx.update(net, nnx.from_flat_state(now))
+        changed = [(path, value) for path, value in nnx.to_flat_state(after) if path in self.changed]
+        if changed:
+            nnx.update(net, nnx.from_flat_state(changed))
 
 
-def split(net: Any, loss: Loss) -> tuple[Model, Any, Any]:
-    """The model of a network, its parameters, and its other variables.
+def split_network(net: Network, loss: StepLoss) -> tuple[Objective, nnx.State, nnx.State]:
+    """The objective of a network, its parameters, and its other variables.
 
     Raises:
         TypeError: `net` is no network.
         ValueError: it holds a cell that takes its whole sequence at once.
     """
-    check_network(net)
+    check_module(net)
     for name, cell in whole_sequence_parts(net):
         raise ValueError(
             f"`net` cannot learn online: layer {name} ({type(cell).__name__}) takes its whole sequence at once and has "
             f"no single step: use BPTT()"
         )
     graph, params, variables = nnx.split(net, nnx.Param, ...)
-    return Model(graph, loss), params, variables
+    return Objective(graph, loss), params, variables
 
 
-def check_network(net: Any) -> None:
+def check_module(net: object) -> None:
     """Raises TypeError unless `net` is a network."""
     if not (isinstance(net, nnx.Module) and callable(getattr(net, "propagate", None))):
         raise TypeError(f"`net` must be a network, got {type(net).__name__}: wrap layers in sx.nn.Sequential")
 
 
-def check_sequence(xs: Array, targets: Any) -> None:
-    """Raises ValueError unless `xs` has steps, and `targets` as many."""
+def check_samples(samples: Sample) -> None:
+    """Raises ValueError unless the input has steps, and the targets as many."""
+    xs, targets = samples
     if xs.ndim < 2 or xs.shape[0] == 0:
         raise ValueError(f"`xs` must be [T, N, *], time first, with T >= 1, got shape {xs.shape}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(targets):
         if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != xs.shape[0]:
             raise ValueError(
                 f"`targets`{jax.tree_util.keystr(path)} must have the {xs.shape[0]} time steps of `xs` {xs.shape} as "
-                f"its first axis, got shape {jnp.shape(leaf)}: close over in `loss` what holds at every step"
+                f"its first axis, got shape {jnp.shape(leaf)}: let `loss` close over a target of all steps"
             )
 
 
-def first_state(net: Any, xs: Array, state: State) -> State:
-    """`state`, or that before the first step."""
+def first_state(net: Network, xs: Array, state: State) -> State:
+    """`state`; if it is None, the state before the first step."""
     if state is not None:
         return state
     return net.init_state(xs.shape[1:], jnp.promote_types(xs.dtype, jnp.float32))

@@ -1,4 +1,4 @@
-"""What all online rules share: a carry from step to step, and the gradient of the loss of each step."""
+"""The base of all online rules: a carry from step to step, and the gradient of the loss of each step."""
 
 from typing import Any, NamedTuple
 
@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.typing import ArrayLike
 
-from spikejax.checks import check_type
-from spikejax.plasticity.online.model import Loss, Model, check_sequence, first_state, split
+from spikejax.plasticity.online.model import Objective, Sample, StepLoss, first_state, split_network
 from spikejax.plasticity.online.step import CellInput, OnlineStep
 from spikejax.pytree import Struct
-from spikejax.typing import Array, State
+from spikejax.typing import Array, Network, State
 
 
 class Carry(NamedTuple):
@@ -26,16 +26,32 @@ class Carry(NamedTuple):
     memory: Any
 
 
+class Advance(NamedTuple):
+    """The result of one step of an online rule.
+
+    Attributes:
+        variables: variables of the network besides its parameters, after the step.
+        carry: the next carry.
+        value: loss of the step.
+        grads: its gradient with respect to the parameters.
+    """
+
+    variables: nnx.State
+    carry: Carry
+    value: Array
+    grads: nnx.State
+
+
 class OnlineRule(Struct):
     """Base of the online rules: the gradient of a sequence, step by step, forward in time.
 
         L = 1/T sum over t of loss(y[t], target[t])
 
-    A rule writes `advance`, and `first` where it keeps more than traces that start from 0.
+    A rule writes `advance`, and `first` if its memory is more than traces that start from 0.
     """
 
-    def init(self, loss: Loss, net: Any, x: Any, target: Any = None, *, state: State = None) -> Any:
-        """What to carry before the first step.
+    def init(self, loss: StepLoss, net: Network, x: ArrayLike, target: object = None, *, state: State = None) -> Carry:
+        """The carry before the first step.
 
         Args:
             loss: the loss of one step.
@@ -44,58 +60,63 @@ class OnlineRule(Struct):
             target: the target of a step; only its shape counts.
             state: state to start from; None starts from `net.init_state`.
         """
-        model, params, variables = split(net, loss)
+        objective, params, variables = split_network(net, loss)
         x = jnp.asarray(x)
-        return self.first(model, params, variables, first_state(net, x[None], state), x, target)
+        return self.first(objective, params, variables, first_state(net, x[None], state), Sample(x, target))
 
-    def step(self, loss: Loss, net: Any, carry: Any, x: Any, target: Any = None) -> tuple[Any, Array, Any]:
+    def step(
+        self, loss: StepLoss, net: Network, carry: Carry, x: ArrayLike, target: object = None
+    ) -> tuple[Carry, Array, nnx.State]:
         """One step in time.
 
         Args:
             loss: the loss of one step, `loss(y, target)` to a scalar.
             net: the network, whose parameters may differ from those of the last step.
-            carry: as `init` or the last step gave it.
+            carry: the carry of `init` or of the last step.
             x: input `[N, *]`.
             target: target of the step.
 
         Returns:
             The next carry, the loss, and its gradient, an `nnx.State` of `nnx.Param`.
         """
-        model, params, variables = split(net, loss)
-        variables, carry, value, grads = self.advance(model, params, variables, carry, jnp.asarray(x), target)
-        model.restore(net, variables)
+        objective, params, variables = split_network(net, loss)
+        sample = Sample(jnp.asarray(x), target)
+        variables, carry, value, grads = self.advance(objective, params, variables, carry, sample)
+        objective.restore(net, variables)
         return carry, value, grads
 
-    def first(self, model: Model, params: Any, variables: Any, state: State, x: Array, target: Any) -> Any:
+    def first(
+        self, objective: Objective, params: nnx.State, variables: nnx.State, state: State, sample: Sample
+    ) -> Carry:
         """The carry before the first step: the state, and zeros for the memory of the rule."""
         empty = Carry(state, {})
-        memory = jax.eval_shape(lambda: self.advance(model, params, variables, empty, x, target)[1].memory)
+        memory = jax.eval_shape(lambda: self.advance(objective, params, variables, empty, sample).carry.memory)
         return Carry(state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), memory))
 
     def advance(
-        self, model: Model, params: Any, variables: Any, carry: Any, x: Array, target: Any
-    ) -> tuple[Any, Any, Array, Any]:
-        """`step` as a pure function: to the variables, the carry, the loss and its gradient."""
+        self, objective: Objective, params: nnx.State, variables: nnx.State, carry: Carry, sample: Sample
+    ) -> Advance:
+        """`step` as a pure function."""
         raise NotImplementedError(f"{type(self).__name__} must define `advance`")
 
-    def over_time(self, loss: Loss, net: Any, xs: Array, targets: Any, state: State) -> tuple[Array, Any]:
-        """The mean loss and its gradient, in one scan."""
-        model, params, variables = split(net, loss)
-        start = first_state(net, xs, state)
-        target = jax.tree.map(lambda leaf: leaf[0], targets)
-        carry = self.first(model, params, variables, start, xs[0], target)
-        zero = jnp.zeros((), jnp.promote_types(xs.dtype, jnp.float32))
+    def over_time(self, loss: StepLoss, net: Network, samples: Sample, state: State) -> tuple[Array, nnx.State]:
+        """The mean loss over the steps of `samples` and its gradient, in one scan."""
+        objective, params, variables = split_network(net, loss)
+        carry = self.first(objective, params, variables, first_state(net, samples.x, state), samples.at(0))
+        zero = jnp.zeros((), jnp.promote_types(samples.x.dtype, jnp.float32))
         total = zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params)
 
-        def body(before: Any, inputs: Any) -> tuple[Any, None]:
+        def body(
+            before: tuple[nnx.State, Carry, tuple[Array, nnx.State]], sample: Sample
+        ) -> tuple[tuple[nnx.State, Carry, tuple[Array, nnx.State]], None]:
             variables, carry, total = before
-            variables, carry, value, grads = self.advance(model, params, variables, carry, *inputs)
+            variables, carry, value, grads = self.advance(objective, params, variables, carry, sample)
             total = jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, (value, grads))
             return (variables, carry, total), None
 
-        (variables, _, total), _ = lax.scan(body, (variables, carry, total), (xs, targets))
-        model.restore(net, variables)
-        value, grads = jax.tree.map(lambda leaf: leaf / xs.shape[0], total)
+        (variables, _, total), _ = lax.scan(body, (variables, carry, total), samples)
+        objective.restore(net, variables)
+        value, grads = jax.tree.map(lambda leaf: leaf / samples.x.shape[0], total)
         return value, jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
 
 
@@ -120,91 +141,14 @@ class LocalRule(OnlineRule):
         )
 
     def advance(
-        self, model: Model, params: Any, variables: Any, carry: Carry, x: Array, target: Any
-    ) -> tuple[Any, Carry, Array, Any]:
+        self, objective: Objective, params: nnx.State, variables: nnx.State, carry: Carry, sample: Sample
+    ) -> Advance:
         """The ordinary gradient of one step, in which cells see their past through the memory of the rule."""
 
-        def value(params: Any) -> tuple[Array, tuple[Any, Carry]]:
+        def value(params: nnx.State) -> tuple[Array, tuple[nnx.State, Carry]]:
             step = OnlineStep(self, carry.memory)
-            y, state, after = model.forward(params, variables, carry.state, x, step)
-            return model.value(y, target), (after, Carry(state, lax.stop_gradient(step.after)))
+            y, state, after = objective.forward(params, variables, carry.state, sample.x, step)
+            return objective.value(y, sample.target), (after, Carry(state, lax.stop_gradient(step.after)))
 
-        (loss, (variables, carry)), grads = jax.value_and_grad(value, has_aux=True)(params)
-        return variables, carry, loss, grads
-
-
-def value_and_grad_online(rule: OnlineRule) -> Any:
-    """The loss of a sequence and its gradient by an online rule: memory does not grow with time.
-
-        value, grads = value_and_grad_online(rule)(loss, net, xs, targets)
-        value = 1/T sum over t of loss(y[t], targets[t])
-
-    The function that it gives takes:
-
-    - `loss`: `(y, target)` to a scalar, of one step: y `[N, *]` is what the network puts out;
-    - `net`: a network such as `sx.nn.Sequential`;
-    - `xs`: input `[T, N, *]`, time first;
-    - `targets`: arrays `[T, *]` in any pytree; None shows None to the loss, which may close over labels;
-    - `state`: the state to start from, a constant to gradients; None starts from `net.init_state`.
-
-    It gives the loss and an `nnx.State` of `nnx.Param`, as `nnx.value_and_grad` does, and works inside `jax.jit`,
-    `jax.vmap` and `nnx.jit`.
-
-    Args:
-        rule: such as `OTTT()`; `BPTT()` is the reference, whose memory does grow.
-
-    Raises:
-        TypeError: `rule` is no rule, or the network is none.
-        ValueError: targets and input differ in their steps, the loss is no scalar, or a cell has no single step.
-    """
-    check_type("rule", rule, OnlineRule, "an online rule such as OTTT()")
-
-    def value_and_grad(loss: Loss, net: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
-        xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
-        check_sequence(xs, targets)
-        return rule.over_time(loss, net, xs, targets, state)
-
-    return value_and_grad
-
-
-def train_online(rule: OnlineRule, optimizer: Any) -> Any:
-    """Training in which the parameters change at every time step, in one scan.
-
-        opt_state = optimizer.init(nnx.state(net, nnx.Param))
-        opt_state, values = train_online(rule, optimizer)(loss, net, opt_state, xs, targets)
-
-    Arguments are those of `value_and_grad_online`; the gradient of a step is that of its own loss, not over T. The
-    network's parameters are updated in place, as `nnx.Optimizer.update` does.
-
-    Args:
-        rule: such as `FPTT()`.
-        optimizer: a transformation of optax.
-
-    Returns:
-        The function, which gives the optimizer's state and the loss of every step `[T]`.
-
-    Raises:
-        TypeError: `rule` is no rule, or has no single step, as BPTT.
-    """
-    check_type("rule", rule, OnlineRule, "an online rule such as OTTT()")
-
-    def train(loss: Loss, net: Any, opt_state: Any, xs: Any, targets: Any = None, *, state: State = None) -> Any:
-        xs, targets = jnp.asarray(xs), jax.tree.map(jnp.asarray, targets)
-        check_sequence(xs, targets)
-        model, params, variables = split(net, loss)
-        target = jax.tree.map(lambda leaf: leaf[0], targets)
-        carry = rule.first(model, params, variables, first_state(net, xs, state), xs[0], target)
-
-        def body(before: Any, inputs: Any) -> tuple[Any, Array]:
-            params, opt_state, variables, carry = before
-            variables, carry, value, grads = rule.advance(model, params, variables, carry, *inputs)
-            updates, opt_state = optimizer.update(grads, opt_state, params)
-            params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
-            return (params, opt_state, variables, carry), value
-
-        (params, opt_state, variables, _), values = lax.scan(body, (params, opt_state, variables, carry), (xs, targets))
-        nnx.update(net, params)
-        model.restore(net, variables)
-        return opt_state, values
-
-    return train
+        (loss, (after, last)), grads = jax.value_and_grad(value, has_aux=True)(params)
+        return Advance(after, last, loss, grads)
