@@ -65,7 +65,7 @@ class Spikejax:
         image = jnp.zeros((len(arrays["labels"]), 28, 28, 1))
 
         def objective(net, state, labels):
-            _, outs = sx.run(net, image, state, **trainer.how)
+            _, outs = sx.run(net, image, state, **trainer.run_options)
             return trainer.loss(outs, labels), outs
 
         gradient = nnx.jit(nnx.grad(objective, has_aux=True))

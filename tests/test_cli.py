@@ -128,16 +128,16 @@ BAD = {
     "unknown command": ("fly", "No such command 'fly'"),
     "unknown option": ("train digits --speed 3", "No such option: --speed"),
     "option without value": ("train digits --epochs", "--epochs", "requires an argument"),
-    "no data set": ("train", "dataset", "digits, mnist, fashion-mnist"),
-    "unknown data set": ("train letters", "'letters' is not one of 'digits', 'mnist', 'fashion-mnist'"),
+    "no data set": ("train", "Missing argument 'digits|mnist|fashion-mnist'"),
+    "unknown data set": ("train letters", "`dataset` must be one of 'digits', 'mnist', 'fashion-mnist', got 'letters'"),
     "one word too many": ("train digits mnist", "mnist"),
-    "unknown model": ("train digits --model mlp", "--model", "'mlp'"),
-    "unknown neuron": ("train digits --neuron LIF", "--neuron", "'LIF'"),
-    "unknown encoder": ("train digits --encoder rate", "--encoder", "'rate'"),
-    "unknown optimizer": ("train digits --optimizer lion", "--optimizer", "'lion'"),
-    "unknown schedule": ("train digits --schedule linear", "--schedule", "'linear'"),
-    "unknown loss": ("train digits --loss mae", "--loss", "'mae'"),
-    "unknown precision": ("train digits --precision half", "--precision", "'half'"),
+    "unknown model": ("train digits --model mlp", "`model` must be one of", "got 'mlp'"),
+    "unknown neuron": ("train digits --neuron LIF", "`neuron` must be one of", "got 'LIF'"),
+    "unknown encoder": ("train digits --encoder rate", "`encoder` must be one of", "got 'rate'"),
+    "unknown optimizer": ("train digits --optimizer lion", "`optimizer` must be one of", "got 'lion'"),
+    "unknown schedule": ("train digits --schedule linear", "`schedule` must be one of", "got 'linear'"),
+    "unknown loss": ("train digits --loss mae", "`loss` must be one of", "got 'mae'"),
+    "unknown precision": ("train digits --precision half", "`precision` must be one of", "got 'half'"),
     "steps no number": ("train digits --steps ten", "--steps", "integer"),
     "steps no integer": ("train digits --steps 2.5", "--steps", "integer"),
     "rate no number": ("train digits --lr fast", "--lr", "number"),
@@ -173,7 +173,7 @@ BAD = {
     "data not found": ("train mnist --data nowhere", "nowhere, which does not exist", "Looked for"),
     "file not found": ("train mnist --data nowhere.npz", "there is no file", "nowhere.npz"),
     "no archive": ("train mnist --data broken.npz", "broken.npz is not an .npz file"),
-    "data with digits": ("train digits --data .", "`data` must not be given with digits"),
+    "data with digits": ("train digits --data .", "`data` has no effect with dataset digits"),
     "out is a file": ("train digits --out broken.npz", "broken.npz"),
     "out below a file": ("train digits --out broken.npz/run", "broken.npz"),
     "resume without a run": ("train digits --out nowhere --resume", "nowhere holds no run: it has no config.json"),
@@ -200,7 +200,7 @@ WITH_A_RUN = {
     "another size": ("train digits --out run --resume --hidden 17", "`hidden` is (16,) in run", "(17,)"),
     "another data set": ("train mnist --data . --out run --resume", "`dataset` is 'digits' in run", "'mnist'"),
     "epochs change a cosine": ("train digits --out run --resume --epochs 3", "`epochs` is 2 in run", "3"),
-    "data of digits": ("evaluate run --data .", "`data` must not be given with digits"),
+    "data of digits": ("evaluate run --data .", "`data` has no effect with dataset digits"),
 }
 
 
@@ -392,4 +392,7 @@ def test_a_network_without_spikes_is_trained_and_converted(run, model):
 
 def test_only_a_network_without_spikes_is_converted(run, trained):
     assert_refused(run("convert", trained[0]), "holds a spiking network (neuron lif): train one with --neuron relu")
-    assert_refused(run("train", "digits", "--neuron", "relu", "--steps", "4"), "`neuron` relu has no time")
+    assert_refused(
+        run("train", "digits", "--neuron", "relu", "--steps", "4"),
+        "`steps` must be one of 1, got 4: neuron relu takes no other",
+    )

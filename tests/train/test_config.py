@@ -29,7 +29,7 @@ WRONG = {
     "voters": (0, "`voters` must be an integer >= 1, got 0"),
     "patience": (0, "`patience` must be an integer >= 1, got 0"),
     "chunk": (0, "`chunk` must be an integer >= 1, got 0"),
-    "data": ("somewhere", "`data` must not be given with digits, which are built in, got 'somewhere'"),
+    "data": ("somewhere", "`data` has no effect with dataset digits: leave it out"),
     "warmup": (10, "`warmup` must be an integer from 0 to 9, got 10: there are 10 epochs"),
     "tau": (1.0, "`tau` must be > 1, got 1.0: it is a time constant, in steps"),
     "learning_rate": (0.0, "`learning_rate` must be > 0, got 0.0"),
@@ -130,6 +130,7 @@ def test_presets():
         ({"model": "conv", "hidden": (8,)}, "`hidden` has no effect with model conv: leave it out"),
         ({"channels": 8}, "`channels` has no effect with model fc: leave it out"),
         ({"neuron": "if", "tau": 3.0}, "`tau` has no effect with neuron if: leave it out"),
+        ({"neuron": "relu", "tau": 3.0}, "`tau` has no effect with neuron relu: leave it out"),
     ],
 )
 def test_options_without_effect(given, message):
@@ -168,7 +169,7 @@ def test_what_is_built():
     config = OTHER.replace(hidden=(), epochs=4, batch_size=10, learning_rate=0.3)
     trainer, schedule = build_trainer(config, images())
     assert (trainer.batch_size, trainer.scale) == (10, 16.0)
-    assert trainer.how == {"steps": 100, "chunk": 4, "remat": True}
+    assert trainer.run_options == {"steps": 100, "chunk": 4, "remat": True}
     assert trainer.loss is sx.losses.cross_entropy_rate
     per_epoch = 5
     rises = [schedule(step) / 0.3 for step in range(3 * per_epoch)]

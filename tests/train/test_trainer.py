@@ -174,7 +174,7 @@ def test_chunk_and_remat_reach_the_driver():
     one = new_trainer("direct", chunk=0)
     with pytest.raises(ValueError, match="`chunk` must be an integer >= 1"):
         one.train(one.init(), X, Y, 1)
-    assert new_trainer("direct", remat=True, chunk=2).how == {"steps": 4, "chunk": 2, "remat": True}
+    assert new_trainer("direct", remat=True, chunk=2).run_options == {"steps": 4, "chunk": 2, "remat": True}
 
 
 def test_means():

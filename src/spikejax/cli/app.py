@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
+from typer.models import OptionInfo
 
 from spikejax.train import Checkpoints, RunConfig, Trainer, TrainState, build_trainer, load_data
 from spikejax.train.checkpoint import Kind
+from spikejax.train.registry import REGISTRY
 
 app = typer.Typer(
     add_completion=False,
@@ -27,6 +29,11 @@ class Refusal(Exception):
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as given to train --out.")]
 CheckpointKind = Annotated[Kind, typer.Option("--checkpoint", help="Which checkpoint.")]
 DataMoved = Annotated[Path | None, typer.Option("--data", help="Where the data set lies now, if it has moved.")]
+
+
+def named_option(name: str, text: str) -> OptionInfo:
+    """An option of the command that takes one of the names in the registry."""
+    return typer.Option(help=text, metavar="|".join(REGISTRY[name]))
 
 
 def main() -> None:

@@ -9,33 +9,34 @@ from typing import Annotated, Any
 
 import typer
 
-from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app, load_run, refusing
+from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app, load_run, named_option, refusing
 from spikejax.train import RunConfig, build_trainer, fit, load_data
-from spikejax.train.config import Dataset, Encoder, Loss, Model, Neuron, Precision
-from spikejax.train.optimizer import Optimizer, Schedule
 from spikejax.train.progress import ProgressBar
+from spikejax.train.registry import REGISTRY
 
 
 @app.command()
 def train(
-    dataset: Annotated[Dataset, typer.Argument(help="Data set; the digits are built in.")],
+    dataset: Annotated[
+        str, typer.Argument(help="Data set; the digits are built in.", metavar="|".join(REGISTRY["dataset"]))
+    ],
     data: Annotated[Path | None, typer.Option(help="Folder or npz file of the data set.")] = None,
-    model: Annotated[Model | None, typer.Option(help="Fully connected or convolutional.")] = None,
+    model: Annotated[str | None, named_option("model", "Fully connected or convolutional.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Hidden sizes of fc, as 196 or 256,128; '' for none.")] = None,
     channels: Annotated[int | None, typer.Option(help="Feature maps of conv.")] = None,
     voters: Annotated[int | None, typer.Option(help="Output neurons a class.")] = None,
-    neuron: Annotated[Neuron | None, typer.Option(help="Neuron of every layer.")] = None,
+    neuron: Annotated[str | None, named_option("neuron", "Neuron of every layer.")] = None,
     tau: Annotated[float | None, typer.Option(help="Membrane time constant in steps, > 1.")] = None,
-    encoder: Annotated[Encoder | None, typer.Option(help="Poisson spikes, or the image as a current.")] = None,
+    encoder: Annotated[str | None, named_option("encoder", "Poisson spikes, or the image as a current.")] = None,
     steps: Annotated[int | None, typer.Option(help="Time steps T a sample.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples a batch.")] = None,
-    optimizer: Annotated[Optimizer | None, typer.Option(help="Optimizer.")] = None,
+    optimizer: Annotated[str | None, named_option("optimizer", "Optimizer.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate to start from.")] = None,
-    schedule: Annotated[Schedule | None, typer.Option(help="Course of the learning rate.")] = None,
+    schedule: Annotated[str | None, named_option("schedule", "Course of the learning rate.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Epochs in which the rate rises from 0.")] = None,
-    loss: Annotated[Loss | None, typer.Option(help="Loss on the firing rates.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Dtype of the matrix products.")] = None,
+    loss: Annotated[str | None, named_option("loss", "Loss on the firing rates.")] = None,
+    precision: Annotated[str | None, named_option("precision", "Dtype of the matrix products.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Time steps computed layer by layer at once.")] = None,
     remat: Annotated[bool | None, typer.Option("--remat", help="Recompute chunks in the backward pass.")] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better test.")] = None,
@@ -45,7 +46,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run in --out.")] = False,
 ) -> None:
     """Train a network; Ctrl-C saves, --resume continues exactly."""
-    given = {
+    options = {
         "dataset": dataset,
         "data": None if data is None else str(data.absolute()),
         "model": model,
@@ -69,7 +70,7 @@ def train(
         "patience": patience,
         "seed": seed,
     }
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in options.items() if value is not None}
     with refusing():
         folder = out or Path("runs") / f"{values['dataset']}-{values.get('model', RunConfig.model)}"
         config = _resumed(folder, values) if resume else RunConfig.preset(**values)
@@ -149,17 +150,17 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise Refusal(f"--hidden must be sizes such as 196 or 256,128, got {text!r}") from None
 
 
-def _resumed(folder: Path, given: dict[str, Any]) -> RunConfig:
+def _resumed(folder: Path, options: dict[str, Any]) -> RunConfig:
     """The options of the run in `folder`; patience may differ, and epochs where the learning rate is constant."""
     config = RunConfig.load(folder / "config.json")
-    for name, value in given.items():
+    for name, value in options.items():
         free = name == "patience" or (name == "epochs" and config.schedule == "constant")
         if value != getattr(config, name) and not free:
             raise ValueError(
                 f"`{name}` is {getattr(config, name)!r} in {folder} and cannot become {value!r} on --resume: "
                 f"leave it out, or start a run in another --out"
             )
-    return config.replace(**given)
+    return config.replace(**options)
 
 
 def _prepare(folder: Path, resume: bool, overwrite: bool) -> None:

@@ -1,7 +1,8 @@
 """Training: the jitted loop, checkpoints and logs."""
 
+from spikejax.train.build import build_trainer, load_data
 from spikejax.train.checkpoint import Checkpoints
-from spikejax.train.config import RunConfig, build_trainer, load_data
+from spikejax.train.config import RunConfig
 from spikejax.train.fit import Outcome, Reporter, fit
 from spikejax.train.log import RunLog, read_log
 from spikejax.train.optimizer import make_optimizer, make_schedule

@@ -1,87 +1,42 @@
-"""The options of a training run, checked, saved beside it, and turned into a network and a trainer."""
+"""The options of a training run: checked, and saved beside it."""
 
 import dataclasses
 import json
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import jax.numpy as jnp
-from flax import nnx
-
-from spikejax import models
-from spikejax.cells import IF, LIF, ParametricLIF
 from spikejax.checks import check_integer, check_number, check_option
-from spikejax.datasets import ImageData, load_digits, load_fashion_mnist, load_mnist
-from spikejax.encoding import Poisson
-from spikejax.losses import cross_entropy_rate, mse_rate
-from spikejax.nn import AvgPool, MaxPool
-from spikejax.surrogate import ATan
-from spikejax.train.optimizer import Optimizer, Schedule, make_optimizer, make_schedule
-from spikejax.train.trainer import Trainer
-
-Dataset = Literal["digits", "mnist", "fashion-mnist"]
-Model = Literal["fc", "conv"]
-Neuron = Literal["lif", "if", "plif", "relu"]
-Encoder = Literal["poisson", "direct"]
-Loss = Literal["mse", "cross-entropy"]
-Precision = Literal["float32", "bfloat16"]
-_CHOICES = {
-    "dataset": Dataset,
-    "model": Model,
-    "neuron": Neuron,
-    "encoder": Encoder,
-    "loss": Loss,
-    "precision": Precision,
-    "optimizer": Optimizer,
-    "schedule": Schedule,
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {
-        "hidden": (512,),
-        "voters": 10,
-        "encoder": "direct",
-        "steps": 10,
-        "epochs": 40,
-        "batch_size": 32,
-        "learning_rate": 3e-3,
-        "schedule": "cosine",
-    },
-    "relu": {"encoder": "direct", "steps": 1, "voters": 1, "loss": "cross-entropy"},
-    "conv": {"hidden": (), "encoder": "direct", "steps": 8, "voters": 10},
-}
-_WITHOUT_EFFECT = {"hidden": ("model", "conv"), "channels": ("model", "fc"), "tau": ("neuron", "if")}
-"""Options that mean nothing where another has a certain value."""
-
-_LOADERS = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
-_LOSSES = {"mse": mse_rate, "cross-entropy": cross_entropy_rate}
+from spikejax.train.registry import REGISTRY, Entry
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What to train, and how; `preset` gives the options known to work for a data set.
+    """The options of a training run; `preset` gives those known to work for a data set.
+
+    The names that `dataset`, `model`, `neuron`, `encoder`, `optimizer`, `schedule`, `loss` and `precision` may have are
+    those of `spikejax.train.registry.REGISTRY`.
 
     Attributes:
-        dataset: one of `Dataset`.
-        data: folder or file of the data set; the digits are built in.
-        model: "fc" or "conv".
-        hidden: neurons of each hidden layer of "fc".
-        channels: feature maps of "conv".
+        dataset: name of the data set.
+        data: folder or file of the data set, unless it is built in.
+        model: name of the network.
+        hidden: neurons of each hidden layer of the model "fc".
+        channels: feature maps of the model "conv".
         voters: output neurons a class.
-        neuron: "lif", "if", "plif"; or "relu", for a network without spikes that is to be converted: it takes the
-            image as it is, in one step.
-        tau: membrane time constant in steps, > 1, where the neuron has one.
-        encoder: "poisson" or "direct".
+        neuron: name of the neuron of every layer; "relu" makes a network without spikes that is to be converted: it
+            takes the image as it is, in one step.
+        tau: membrane time constant in steps, > 1, of neurons that have one.
+        encoder: "poisson" for spikes, or "direct" for the image as a current.
         steps: time steps T for which a sample is shown.
         epochs: passes over the training samples.
         batch_size: samples a batch.
-        optimizer: one of `spikejax.train.optimizer.Optimizer`.
+        optimizer: name of the optimizer.
         learning_rate: rate to start from, > 0.
-        schedule: one of `spikejax.train.optimizer.Schedule`.
+        schedule: name of the course of the rate.
         warmup: epochs during which the rate rises from 0.
-        loss: "mse" or "cross-entropy" of the firing rates.
+        loss: name of the loss on the firing rates.
         precision: dtype of the matrix products; membranes and parameters stay float32.
         chunk: as in `spikejax.run`.
         remat: as in `spikejax.run`.
@@ -89,71 +44,78 @@ class RunConfig:
         seed: seed of weights, shuffling and encoders, from 0 to 2**32 - 1.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: a value out of its range, or one that another option excludes.
     """
 
-    dataset: Dataset = "digits"
+    dataset: str = "digits"
     data: str | None = None
-    model: Model = "fc"
+    model: str = "fc"
     hidden: tuple[int, ...] = ()
     channels: int = 32
     voters: int = 1
-    neuron: Neuron = "lif"
+    neuron: str = "lif"
     tau: float = 2.0
-    encoder: Encoder = "poisson"
+    encoder: str = "poisson"
     steps: int = 100
     epochs: int = 10
     batch_size: int = 64
-    optimizer: Optimizer = "adam"
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
-    schedule: Schedule = "constant"
+    schedule: str = "constant"
     warmup: int = 0
-    loss: Loss = "mse"
-    precision: Precision = "float32"
+    loss: str = "mse"
+    precision: str = "float32"
     chunk: int | None = None
     remat: bool = False
     patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            check_option(name, getattr(self, name), get_args(choices))
+        for name, table in REGISTRY.items():
+            check_option(name, getattr(self, name), table)
         for name in ("steps", "epochs", "batch_size", "channels", "voters", "patience", "chunk"):
-            value = getattr(self, name)
-            if value is not None:
-                check_integer(name, value)
-        if self.dataset == "digits" and self.data is not None:
-            raise ValueError(f"`data` must not be given with digits, which are built in, got {self.data!r}")
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name))
         check_integer("warmup", self.warmup, ge=0, le=self.epochs - 1, remedy=f"there are {self.epochs} epochs")
-        if self.neuron == "relu" and (self.encoder, self.steps) != ("direct", 1):
-            raise ValueError(
-                f"`neuron` relu has no time: it needs encoder direct and 1 step, got {self.encoder} and {self.steps}"
-            )
-        if self.neuron != "if":
-            check_number("tau", self.tau, gt=1, remedy="it is a time constant, in steps")
         check_integer("seed", self.seed, ge=0, le=2**32 - 1)
-        make_optimizer(self.optimizer, make_schedule(self.schedule, self.learning_rate, 1))
+        check_number("learning_rate", self.learning_rate, gt=0)
+        if "tau" in self.entry("neuron").options:
+            check_number("tau", self.tau, gt=1, remedy="it is a time constant, in steps")
+        if self.data is not None:
+            self._check_effect("data")
+        for name in REGISTRY:
+            for other, value in self.entry(name).requires.items():
+                remedy = f"{name} {getattr(self, name)} takes no other"
+                check_option(other, getattr(self, other), (value,), remedy)
 
     @classmethod
-    def preset(cls, dataset: str, **given: Any) -> "RunConfig":
-        """The options known to work for a data set, with those given in their place.
+    def preset(cls, dataset: str, **options: Any) -> "RunConfig":
+        """The options known to work for a data set, a model and a neuron, with the given ones in their place.
 
         Digits: a hidden layer, the image as a current. MNIST and Fashion-MNIST: the single layer with Poisson
         spikes, T = 100. The convolutional network takes the image as a current, T = 8, on all of them.
 
         Raises:
-            ValueError: a value out of its range, or a given option that has no effect beside the others.
+            ValueError: a value out of its range, or an option that has no effect beside the others.
         """
-        values = dict(PRESETS.get(dataset, {}))
-        if given.get("model") == "conv":
-            values |= PRESETS["conv"]
-        if given.get("neuron") == "relu":
-            values |= PRESETS["relu"]
-        config = cls(**{"dataset": dataset, **values, **given})
-        for name, (other, value) in _WITHOUT_EFFECT.items():
-            if name in given and getattr(config, other) == value:
-                raise ValueError(f"`{name}` has no effect with {other} {value}: leave it out")
+        options = {"dataset": dataset, **options}
+        values: dict[str, Any] = {}
+        for name, table in REGISTRY.items():
+            chosen = options.get(name, getattr(cls, name))
+            check_option(name, chosen, table)
+            values |= {**table[chosen].preset, **table[chosen].requires}
+        config = cls(**{**values, **options})
+        for name in options:
+            config._check_effect(name)
         return config
+
+    def entry(self, name: str) -> Entry:
+        """The row of the registry that the option `name` chooses."""
+        return REGISTRY[name][getattr(self, name)]
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """The options that the row chosen by `name` takes by keyword, with their values."""
+        return {option: getattr(self, option) for option in self.entry(name).options}
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options changed, checked."""
@@ -167,7 +129,7 @@ class RunConfig:
 
     @classmethod
     def load(cls, path: Path) -> "RunConfig":
-        """Reads what `save` wrote.
+        """Reads a file of `save`.
 
         Raises:
             FileNotFoundError: `path` does not exist.
@@ -181,69 +143,9 @@ class RunConfig:
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is not the description of a run: {error}") from error
 
-
-def load_data(config: RunConfig) -> ImageData:
-    """The data set of a run.
-
-    Raises:
-        FileNotFoundError: it is not where `config.data` says; the message lists what was looked for.
-        ValueError: a file is damaged, or `data` is missing.
-    """
-    if config.dataset == "digits":
-        return load_digits()
-    if config.data is None:
-        raise ValueError(f"`data` must name the folder or file of {config.dataset}: give --data PATH")
-    return _LOADERS[config.dataset](config.data)
-
-
-def build_trainer(config: RunConfig, data: ImageData) -> tuple[Trainer, Any]:
-    """The trainer of a run, and its learning rate over training steps.
-
-    Raises:
-        ValueError: the configuration does not fit the data.
-    """
-    rngs = nnx.Rngs(config.seed)
-    common: dict[str, Any] = {
-        "neuron": _neuron(config),
-        "voters": config.voters,
-        "encoder": Poisson() if config.encoder == "poisson" else None,
-        "dtype": None if config.precision == "float32" else jnp.bfloat16,
-        "rngs": rngs,
-    }
-    shape, classes = data.x_train.shape[1:], len(data.classes)
-    if config.model == "fc":
-        net = models.fully_connected(shape, classes, hidden=config.hidden, **common)
-    else:
-        pool = AvgPool(2) if config.neuron == "relu" else MaxPool(2)  # of which there is no form in spikes
-        net = models.convolutional(shape, classes, channels=config.channels, pool=pool, **common)
-    per_epoch = len(data.x_train) // config.batch_size
-    schedule = make_schedule(
-        config.schedule,
-        config.learning_rate,
-        max(per_epoch, 1) * config.epochs,
-        warmup=per_epoch * config.warmup,
-    )
-    trainer = Trainer(
-        net,
-        make_optimizer(config.optimizer, schedule),
-        steps=config.steps,
-        batch_size=config.batch_size,
-        loss=_LOSSES[config.loss],
-        scale=data.scale,
-        chunk=config.chunk,
-        remat=config.remat,
-        seed=config.seed,
-    )
-    trainer.batches_per_epoch(len(data.x_train))
-    return trainer, schedule
-
-
-def _neuron(config: RunConfig) -> Any:
-    if config.neuron == "relu":
-        return lambda: nnx.relu
-    surrogate = ATan()
-    if config.neuron == "if":
-        return partial(IF, surrogate=surrogate)
-    if config.neuron == "plif":
-        return partial(ParametricLIF, init_tau=config.tau, surrogate=surrogate)
-    return partial(LIF, tau=config.tau, surrogate=surrogate)
+    def _check_effect(self, option: str) -> None:
+        """Raises ValueError where only rows that are not chosen take the option."""
+        for name, table in REGISTRY.items():
+            taken = any(option in row.options for row in table.values())
+            if taken and option not in self.entry(name).options:
+                raise ValueError(f"`{option}` has no effect with {name} {getattr(self, name)}: leave it out")

@@ -96,7 +96,7 @@ class Trainer:
         for name, value in (("steps", steps), ("batch_size", batch_size)):
             check_integer(name, value)
         self.optimizer, self.loss, self.scale, self.batch_size = optimizer, loss, scale, batch_size
-        self.how = {"steps": steps, "chunk": chunk, "remat": remat}
+        self.run_options = {"steps": steps, "chunk": chunk, "remat": remat}
         self.key = jax.random.key(seed)
         net.train()
         self.train_graph, self._params, self._variables = nnx.split(net, nnx.Param, ...)
@@ -192,7 +192,7 @@ class Trainer:
         """Loss of one batch, with the variables after it and the number of right answers."""
         net = nnx.merge(graph, params, variables, copy=True)
         x = x.astype(jnp.float32) / self.scale
-        _, outs = run(net, x, net.init_state(x.shape, key=key), **self.how)
+        _, outs = run(net, x, net.init_state(x.shape, key=key), **self.run_options)
         correct = jnp.sum(firing_rate(outs).argmax(-1) == y)
         return self.loss(outs, y), (nnx.state(net, nnx.Not(nnx.Param)), correct)
 
