@@ -34,14 +34,14 @@ def test_bits_are_those_of_xla_and_come_back(shape):
     spikes, _, _ = drawn(*shape)
     bits = jax.jit(spikes_to_bits)(spikes)
     np.testing.assert_array_equal(bits, events._pack(jnp.asarray(spikes)))
-    np.testing.assert_array_equal(events.unpack(bits, shape[1]), spikes)
+    np.testing.assert_array_equal(events.unpack_spikes(bits, shape[1]), spikes)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_are_those_of_numpy(shape, rate):
     spikes, kernel, values = drawn(*shape, rate)
-    bits = events.pack(jnp.asarray(spikes))
+    bits = events.pack_spikes(jnp.asarray(spikes))
     for transposed, left, right in ((False, spikes, kernel), (True, spikes.T, values)):
         product = jax.jit(partial(product_with_spikes, inputs=shape[1], transposed=transposed))
         want = left.astype(np.float64) @ right
@@ -76,12 +76,12 @@ def test_every_value_but_zero_is_a_spike():
     assert np.asarray(jax.jit(spikes_to_bits)(spikes))[0, 0] == 0b11111100
 
 
-def plain(spikes, kernel):
+def product(spikes, kernel):
     return spikes @ kernel
 
 
-def plain_transposed(kept, values):
-    return events.unpack(kept[0], 40).astype(jnp.float32).T @ values
+def product_transposed(residuals, values):
+    return events.unpack_spikes(residuals[0], 40).astype(jnp.float32).T @ values
 
 
 @pytest.mark.parametrize(("rate", "skipped"), [(0.1, True), (0.4, False)])
@@ -89,12 +89,12 @@ def test_zeros_are_skipped_where_there_are_few_spikes(rate, skipped):
     spikes, kernel, values = map(jnp.asarray, drawn(100, 40, 24, rate))
     spikes = spikes.at[:, 0].set(0)
     holed = kernel.at[0].set(jnp.nan)  # what is skipped is not read
-    got = jax.jit(partial(events.times, plain))(spikes, holed)
+    got = jax.jit(partial(events.multiply_spikes, product))(spikes, holed)
     assert bool(jnp.isnan(got).any()) is not skipped
-    got = jax.jit(partial(events.times, plain))(spikes, kernel)
+    got = jax.jit(partial(events.multiply_spikes, product))(spikes, kernel)
     np.testing.assert_allclose(got, spikes @ kernel, atol=1e-5)
-    kept = events.pack(spikes), None
-    got = jax.jit(partial(events.times_transposed, plain_transposed, 40))(kept, values)
+    residuals = events.pack_spikes(spikes), None
+    got = jax.jit(partial(events.multiply_spikes_transposed, product_transposed, 40))(residuals, values)
     np.testing.assert_allclose(got, spikes.T @ values, atol=1e-5)
 
 
@@ -103,9 +103,9 @@ def test_vmap_takes_the_full_product():
     kernels = kernels.reshape(40, 3, 24).swapaxes(0, 1)
     for axes in ((0, None), (None, 0), (0, 0)):
         args = [a if axis == 0 else a[0] for a, axis in zip((many, kernels), axes, strict=True)]
-        product = jax.jit(jax.vmap(partial(events.times, plain), axes))
-        np.testing.assert_allclose(product(*args), jax.vmap(plain, axes)(*args), atol=1e-5)
-        assert "spikejax_events" not in product.lower(*args).as_text()
+        by_kernel = jax.jit(jax.vmap(partial(events.multiply_spikes, product), axes))
+        np.testing.assert_allclose(by_kernel(*args), jax.vmap(product, axes)(*args), atol=1e-5)
+        assert "spikejax_events" not in by_kernel.lower(*args).as_text()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_vmap_takes_the_full_product():
 )
 def test_small_products_take_all_in(spikes, kernel, skips):
     args = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (spikes, kernel)]
-    assert events.skips(plain, *args) is skips
+    assert events.may_skip_zeros(product, *args) is skips
     half = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in (spikes, kernel)]
-    assert not events.skips(plain, *half)
-    assert not events.skips(lambda *at: plain(*at).astype(jnp.bfloat16), *args)
+    assert not events.may_skip_zeros(product, *half)
+    assert not events.may_skip_zeros(lambda *at: product(*at).astype(jnp.bfloat16), *args)

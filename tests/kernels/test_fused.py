@@ -15,7 +15,7 @@ from tests.kernels.cases import CASES, RECOMPUTED
 
 import spikejax as sx
 from spikejax.kernels import BACKENDS, fused_scan, pallas
-from spikejax.kernels.packed import pack
+from spikejax.kernels.packed import pack_run
 from spikejax.typing import Static
 
 
@@ -178,7 +178,7 @@ def test_the_kernel_packs_what_it_keeps_itself(cell, backend, steps):
     state = cell.init_state(xs.shape[1:], key=jax.random.key(1))
     last, ys, kept = jax.jit(BACKENDS[backend].packed)(cell, state, xs)
     want_last, want_ys, hs = jax.jit(BACKENDS[backend].forward)(cell, state, xs)
-    want = pack(hs, want_ys)
+    want = pack_run(hs, want_ys)
     assert jax.tree.map(lambda a: (a.dtype, a.shape), kept) == jax.tree.map(lambda a: (a.dtype, a.shape), want)
     floats = lambda tree: [a for a in jax.tree.leaves(tree) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]  # noqa: E731
     np.testing.assert_array_equal(kept.bits, want.bits)

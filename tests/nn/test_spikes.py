@@ -180,7 +180,7 @@ def test_a_bit_an_element_is_kept(name):
 
 @pytest.mark.parametrize("skips", [True, False])
 def test_the_compiled_training_step_needs_less(skips, monkeypatch):
-    monkeypatch.setattr(events, "FEW", events.FEW if skips else 2**30)
+    monkeypatch.setattr(events, "MIN_SPIKES", events.MIN_SPIKES if skips else 2**30)
 
     def scratch(linear, chunk):
         rngs = nnx.Rngs(0)

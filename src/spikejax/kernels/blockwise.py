@@ -37,7 +37,7 @@ class Blockwise:
         return self._run(cell, state, xs, keep="h")[:3]
 
     def packed(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
-        """The last state, the outputs, and what `pack` makes of a run, written by the kernel itself."""
+        """The last state, the outputs, and the run as `pack_run` gives it, written by the kernel itself."""
         last, ys, hs, bits = self._run(cell, state, xs, keep="packed")
         return last, ys, Packed(in_bfloat16(hs), bits[0])
 

@@ -51,7 +51,7 @@ class CPUBackend(Blockwise):
         return on_single_cpu(super().forward, xla.forward, cell, state, xs)
 
     def packed(self, cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
-        """The last state, the outputs, and the run as `pack` gives it, written by the kernel itself."""
+        """The last state, the outputs, and the run as `pack_run` gives it, written by the kernel itself."""
         return on_single_cpu(super().packed, xla.packed, cell, state, xs)
 
     def backward(

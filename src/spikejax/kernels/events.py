@@ -1,8 +1,8 @@
-"""Products with spikes that are kept as bits; on a CPU they add up rows where there is a spike, and skip the zeros."""
+"""Products with spikes saved as bits. On a CPU they add up the rows at which there is a spike, and skip the zeros."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,20 @@ from jax.custom_batching import custom_vmap
 from spikejax.kernels.single_cpu import on_single_cpu
 from spikejax.typing import Array
 
-MANY = 1 / 3
-"""Share of spikes from which on no zeros are skipped: from about 0.4 on the full product is the faster one."""
+MAX_RATE = 1 / 3
+"""Share of spikes up to which zeros are skipped: from about 0.4 on the full product is faster."""
 
-COLUMNS, INPUTS, FEW = 8, 32, 2**10
-"""Columns, inputs and spikes below which none are either: there is not enough to add, or to skip."""
+MIN_COLUMNS, MIN_INPUTS, MIN_SPIKES = 8, 32, 2**10
+"""Columns, inputs and elements from which on zeros are skipped: in less there is too little to add, or to skip."""
 
-Bits = Array
-"""Spikes as bits, uint8 `[rows, bytes]`: the first of a byte its lowest, each row filled up with 0 to whole 8 bytes."""
+Bits: TypeAlias = Array
+"""Spikes as bits, uint8 `[rows, bytes]`: the first bit of a byte is its lowest; zeros fill rows up to whole 8 bytes."""
 
-Plain = Callable[..., Array]
+FullProduct: TypeAlias = Callable[..., Array]
+"""A function that computes a product with all its zeros."""
 
 
-def pack(spikes: Array) -> Bits:
+def pack_spikes(spikes: Array) -> Bits:
     """Spikes `[rows, inputs]` as bits; every value but 0 is a spike."""
     if spikes.dtype != jnp.float32 or spikes.size == 0:
         return _pack(spikes)
@@ -35,7 +36,7 @@ def _pack(spikes: Array) -> Bits:
     rows, inputs = spikes.shape
     padded = jnp.pad((spikes != 0).astype(jnp.uint8), ((0, 0), (0, -inputs % 64)))
     eights = padded.reshape(rows, padded.shape[1] // 8, 8)
-    # As jnp.packbits, which adds in 32 bits and makes XLA keep those.
+    # As jnp.packbits, which adds in 32 bits and makes XLA save those.
     return jnp.bitwise_or.reduce(eights << jnp.arange(8, dtype=jnp.uint8), axis=2)
 
 
@@ -47,41 +48,42 @@ def _pack_by_llvm(spikes: Array) -> Bits:
 
 
 @_pack_by_llvm.def_vmap
-def _pack_many(size: int, batched: Any, spikes: Array) -> tuple[Bits, bool]:
+def _pack_many(size: int, batched: list[bool], spikes: Array) -> tuple[Bits, bool]:
     return jax.vmap(_pack)(spikes), True
 
 
-def unpack(bits: Bits, inputs: int) -> Array:
+def unpack_spikes(bits: Bits, inputs: int) -> Array:
     """Spikes `[rows, inputs]`, 0 or 1 in uint8."""
     return jnp.unpackbits(bits, axis=1, count=inputs, bitorder="little")
 
 
-def skips(plain: Plain, spikes: Array, kernel: Array) -> bool:
-    """Whether skipping zeros could pay: of `plain(spikes, kernel)` in float32, as large as it is."""
-    dtypes = {spikes.dtype, kernel.dtype, jax.eval_shape(plain, spikes, kernel).dtype}
+def may_skip_zeros(product: FullProduct, spikes: Array, kernel: Array) -> bool:
+    """True if skipping zeros can pay for `product(spikes, kernel)`: it is in float32 and large enough."""
+    dtypes = {spikes.dtype, kernel.dtype, jax.eval_shape(product, spikes, kernel).dtype}
     inputs, columns = kernel.shape
-    return dtypes == {jnp.dtype(jnp.float32)} and columns >= COLUMNS and inputs >= INPUTS and spikes.size >= FEW
+    large = columns >= MIN_COLUMNS and inputs >= MIN_INPUTS and spikes.size >= MIN_SPIKES
+    return large and dtypes == {jnp.dtype(jnp.float32)}
 
 
-def times(plain: Plain, spikes: Array, kernel: Array) -> Array:
-    """`plain(spikes, kernel)`, which is the product of spikes `[*, K]` with a kernel `[K, M]`."""
+def multiply_spikes(product: FullProduct, spikes: Array, kernel: Array) -> Array:
+    """The product of spikes `[*, K]` with a kernel `[K, M]`, which is `product(spikes, kernel)`."""
 
     def of_bits(bits: Bits, spikes: Array, kernel: Array) -> Array:
         from spikejax.kernels.llvm import product_with_spikes
 
         return product_with_spikes(bits, kernel, kernel.shape[0]).reshape(*spikes.shape[:-1], -1)
 
-    kernels = _where_few(plain, of_bits, lambda spikes, _: pack(_rows(spikes)), spikes.shape[-1])
-    return on_single_cpu(kernels, plain, spikes, kernel, compile_eagerly=False)
+    skipping = _skip_if_few(product, of_bits, lambda spikes, _: pack_spikes(_rows(spikes)), spikes.shape[-1])
+    return on_single_cpu(skipping, product, spikes, kernel, compile_eagerly=False)
 
 
-def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: Array) -> Array:
-    """`plain(kept, values)`, which is the product `[K, M]` of the kept spikes, transposed, with values `[*, M]`.
+def multiply_spikes_transposed(product: FullProduct, inputs: int, residuals: tuple[Bits, Any], values: Array) -> Array:
+    """The product `[K, M]` of saved spikes, transposed, with values `[*, M]`, which is `product(residuals, values)`.
 
     Args:
-        plain: the function.
+        product: the function.
         inputs: K.
-        kept: the bits, and what else it may use.
+        residuals: the bits of the spikes, and any other arguments of `product`.
         values: the values.
     """
 
@@ -90,30 +92,30 @@ def times_transposed(plain: Plain, inputs: int, kept: tuple[Bits, Any], values: 
 
         return product_with_spikes(bits, _rows(values), inputs, transposed=True)
 
-    return on_single_cpu(
-        _where_few(plain, of_bits, lambda kept, _: kept[0], inputs), plain, kept, values, compile_eagerly=False
-    )
+    skipping = _skip_if_few(product, of_bits, lambda residuals, _: residuals[0], inputs)
+    return on_single_cpu(skipping, product, residuals, values, compile_eagerly=False)
 
 
-def _where_few(plain: Plain, of_bits: Plain, find_bits: Callable[..., Bits], inputs: int) -> Plain:
-    """A function of the arguments of `plain` that skips zeros where there are few spikes; under `vmap` it does not."""
+def _skip_if_few(
+    product: FullProduct, of_bits: FullProduct, bits_from: Callable[..., Bits], inputs: int
+) -> FullProduct:
+    """A function of the arguments of `product` that skips zeros if there are few spikes, though not under `vmap`."""
 
     def of_all(_: Bits, *args: Any) -> Array:
-        return plain(*args)
+        return product(*args)
 
     @custom_vmap
     def choose(*args: Any) -> Array:
-        bits = find_bits(*args)
-        most = MANY * inputs / bits.shape[1]  # a byte, on average
+        bits = bits_from(*args)
+        most = MAX_RATE * inputs / bits.shape[1]  # a byte, on average
         few = jnp.mean(lax.population_count(bits), dtype=jnp.float32) < most
-        return lax.cond(
-            few, partial(on_single_cpu, of_bits, of_all), of_all, bits, *args
-        )  # both of one type to `shard_map`
+        of_few = partial(on_single_cpu, of_bits, of_all)  # of the same type as `of_all` to `shard_map`
+        return lax.cond(few, of_few, of_all, bits, *args)
 
     @choose.def_vmap
     def over_batch(size: int, batched: Any, *args: Any) -> tuple[Array, bool]:
-        axes = jax.tree.map(lambda yes: 0 if yes else None, tuple(batched))
-        return jax.vmap(plain, in_axes=axes, axis_size=size)(*args), True
+        axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(batched))
+        return jax.vmap(product, in_axes=axes, axis_size=size)(*args), True
 
     return choose
 

@@ -18,7 +18,7 @@ from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.cpu import CPU
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
-from spikejax.kernels.packed import known_run, pack
+from spikejax.kernels.packed import known_run, pack_run
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
@@ -175,7 +175,7 @@ def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
         out = last, ys, None
     else:
         last, ys, hs = backend.forward(*problem)
-        kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack(hs, ys)}[how.residuals]()
+        kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack_run(hs, ys)}[how.residuals]()
         out = last, ys, hs if how.keep else None
 
     def push(residuals: Any, tangents: Floats) -> Floats:

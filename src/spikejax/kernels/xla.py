@@ -14,7 +14,7 @@ from jax import lax
 
 from spikejax.cells import ChargeFireReset
 from spikejax.jaxpr import reads
-from spikejax.kernels.packed import Packed, pack
+from spikejax.kernels.packed import Packed, pack_run
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
@@ -61,7 +61,7 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, A
 def packed(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
     """The last state, the outputs, and what is kept of the run in half the memory."""
     last, ys, hs = forward(cell, state, xs)
-    return last, ys, pack(hs, ys)
+    return last, ys, pack_run(hs, ys)
 
 
 def backward(

@@ -1,4 +1,4 @@
-"""Synapses for an input of 0 and 1, kept as one bit an element for the backward pass; products that skip its zeros."""
+"""Synapses for an input of 0 and 1, saved as one bit an element for the backward pass; products that skip its zeros."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,22 +14,29 @@ from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from spikejax.internals import varying_together
-from spikejax.kernels.events import pack, skips, times, times_transposed, unpack
+from spikejax.kernels.events import (
+    may_skip_zeros,
+    multiply_spikes,
+    multiply_spikes_transposed,
+    pack_spikes,
+    unpack_spikes,
+)
 from spikejax.kernels.linear import linear_call
 from spikejax.typing import Array
 
 Product = Callable[..., Array]
-Kept = tuple[Array, Array | None]
+SavedSpikes = tuple[Array, Array | None]
+"""Spikes as bits, and an array by which these depend on the spikes, for further derivatives."""
 
 
 class SpikeLinear(nnx.Linear):
     """`nnx.Linear` for spikes, with the same outputs and gradients in less memory, and faster where few fire.
 
-        y = x W + b      dW = x^T dy, where x is kept as one bit an element
+        y = x W + b      dW = x^T dy, where x is saved as one bit an element
 
     On a CPU both products in float32 skip the zeros: they add up the rows of W, or of dy, at which there is a spike.
-    Where a third of the input or more are spikes they take all in, as they do under `vmap` and
-    where `jax.jit` has arrays split among devices.
+    They are full products if a third of the input or more are spikes, under `vmap`, and for arrays that `jax.jit`
+    splits among devices.
 
     Whatever holds for `nnx.Linear` holds here, its parameters included. The input must be 0 or 1: of any other
     input the results are wrong, since every value but 0 may be taken for a 1. Outside `jax.jit` the input is always
@@ -68,7 +75,7 @@ class SpikeLinear(nnx.Linear):
 class SpikeConv(nnx.Conv):
     """`nnx.Conv` for spikes, with the same outputs and gradients in less memory.
 
-        y = x * W + b      dW = x * dy, where x is kept as one bit an element
+        y = x * W + b      dW = x * dy, where x is saved as one bit an element
 
     Whatever holds for `nnx.Conv` holds here, its parameters included. The input must be 0 or 1: of any other
     input the output is right and the gradient of the kernel is not, since it takes every value but 0 for a 1. Outside
@@ -111,12 +118,12 @@ class SpikeConv(nnx.Conv):
 
 @dataclass(frozen=True)
 class SpikeProduct:
-    """`product(spikes, kernel, ...)`, linear in both, which keeps the spikes as bits for the kernel's gradient.
+    """`product(spikes, kernel, ...)`, linear in both, which saves the spikes as bits for the gradient of the kernel.
 
     Attributes:
         product: the product.
         layer: name of the layer in `nnx`, for messages.
-        debug: whether values are checked where they are traced.
+        debug: True if values are checked in traced code too.
     """
 
     product: Product
@@ -128,12 +135,12 @@ class SpikeProduct:
         spikes, kernel = varying_together((spikes, kernel))
         return _multiply(self, lambda spikes, kernel: self.product(spikes, kernel, *args, **options), spikes, kernel)
 
-    def skips(self, plain: Product, spikes: Array, kernel: Array) -> bool:
-        """Whether zeros may be skipped."""
-        return self.product is lax.dot_general and skips(plain, spikes, kernel)
+    def skips_zeros(self, product: Product, spikes: Array, kernel: Array) -> bool:
+        """True if the zeros are skipped."""
+        return self.product is lax.dot_general and may_skip_zeros(product, spikes, kernel)
 
     def check(self, spikes: Array) -> None:
-        """Raises ValueError unless all `spikes` are 0 or 1; traced ones are looked at when they are known."""
+        """Raises ValueError unless all `spikes` are 0 or 1; traced ones are checked when their values are known."""
         if (isinstance(spikes, Tracer) and not self.debug) or not spikes.size:
             return
         facts = jnp.all((spikes == 0) | (spikes == 1)), jnp.min(spikes), jnp.max(spikes)
@@ -151,53 +158,54 @@ class SpikeProduct:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _multiply(how: SpikeProduct, product: Product, spikes: Array, kernel: Array) -> Array:
-    how.check(spikes)
-    return times(product, spikes, kernel) if how.skips(product, spikes, kernel) else product(spikes, kernel)
+def _multiply(layer: SpikeProduct, product: Product, spikes: Array, kernel: Array) -> Array:
+    layer.check(spikes)
+    if layer.skips_zeros(product, spikes, kernel):
+        return multiply_spikes(product, spikes, kernel)
+    return product(spikes, kernel)
 
 
-def _multiply_jvp(how: SpikeProduct, product: Product, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _multiply_jvp(
+    layer: SpikeProduct, product: Product, primals: tuple[Array, Array], tangents: tuple[Any, Any]
+) -> tuple[Array, Array]:
     (spikes, kernel), (of_spikes, of_kernel) = primals, tangents
-    y = _multiply(how, product, spikes, kernel)
-    changes = []
+    y = _multiply(layer, product, spikes, kernel)
+    parts = []
     if not isinstance(of_spikes, SymbolicZero):
-        changes.append(product(of_spikes, kernel))
+        parts.append(product(of_spikes, kernel))
     if not isinstance(of_kernel, SymbolicZero):
 
-        def push(kept: Kept, of_kernel: Array) -> Array:
-            return product(_unpack(spikes.shape, spikes.dtype, *kept), of_kernel)
+        def of_saved(saved: SavedSpikes, of_kernel: Array) -> Array:
+            return product(_unpack(spikes.shape, spikes.dtype, *saved), of_kernel)
 
-        def plain(kept: Kept, of_y: Array) -> Array:
-            return jax.linear_transpose(partial(push, _after(of_y, kept)), kernel)(of_y)[0]
+        def transpose(saved: SavedSpikes, of_y: Array) -> Array:
+            return jax.linear_transpose(partial(of_saved, _after(of_y, saved)), kernel)(of_y)[0]
 
-        by_rows = how.skips(product, spikes, kernel)
-        pull = partial(times_transposed, plain, spikes.shape[-1]) if by_rows else plain
-        kept = _pack(spikes, spikes.shape[-1] if by_rows else 64)
-        changes.append(linear_call(push, pull, kept, of_kernel))
-    return y, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(y)
+        by_rows = layer.skips_zeros(product, spikes, kernel)
+        transposed = partial(multiply_spikes_transposed, transpose, spikes.shape[-1]) if by_rows else transpose
+        saved = _pack(spikes, spikes.shape[-1] if by_rows else 64)
+        parts.append(linear_call(of_saved, transposed, saved, of_kernel))
+    return y, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(y)
 
 
 _multiply.defjvp(_multiply_jvp, symbolic_zeros=True)
 
 
-def _pack(spikes: Array, inputs: int) -> Kept:
-    """The spikes as bits, and what links these to the derivatives of the spikes.
-
-    The bits are in rows of `inputs`, where these divide the spikes, else in one row.
-    """
+def _pack(spikes: Array, inputs: int) -> SavedSpikes:
+    """The spikes as bits, in rows of `inputs` if these divide the spikes, else in one row."""
     # Bits have no derivative, and the second one of a product needs that of the spikes. Where the spikes are known
     # there is none further out; elsewhere the link is a constant whose value is never used, which XLA drops.
     rows = 1 if spikes.size == 0 or spikes.size % inputs else spikes.size // inputs
-    bits = pack(spikes.reshape(rows, spikes.size // rows))
+    bits = pack_spikes(spikes.reshape(rows, spikes.size // rows))
     return bits, _link(spikes) if isinstance(spikes, Tracer) else None
 
 
-def _after(of_y: Array, kept: Kept) -> Kept:
-    """`kept`, not to be unpacked before `of_y` is there."""
+def _after(of_y: Array, saved: SavedSpikes) -> SavedSpikes:
+    """The saved spikes, which cannot be unpacked before `of_y` is computed."""
     # XLA orders by data alone, on a CPU even across an `optimization_barrier`, and would unpack in the forward pass.
     # This is always 0, which XLA does not see.
     zero = (of_y.ravel()[:1] != 0).sum(dtype=jnp.uint8) >> 1
-    return kept[0] ^ zero, kept[1]
+    return saved[0] ^ zero, saved[1]
 
 
 @jax.custom_jvp
@@ -210,7 +218,7 @@ _link.defjvps(lambda t, *_: t)
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _unpack(shape: tuple[int, ...], dtype: Any, bits: Array, link: Array | None) -> Array:
-    return unpack(bits, math.prod(shape) // bits.shape[0]).reshape(shape).astype(dtype)
+    return unpack_spikes(bits, math.prod(shape) // bits.shape[0]).reshape(shape).astype(dtype)
 
 
 @_unpack.defjvp
