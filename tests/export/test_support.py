@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,11 @@ from flax import nnx
 
 import spikejax as sx
 from spikejax import cells, convert, encoding, nn
+from spikejax.cli.export import export_app
 from spikejax.export import netx, onnx
 from spikejax.export.nir import from_nir, to_nir
-from spikejax.export.support import SUPPORT
+from spikejax.export.registry import EXPORTERS
+from spikejax.export.support import SUPPORT, Format, Support
 
 STEPS, FLAT, IMAGE = 8, (6,), (6, 6, 2)
 RNGS = nnx.Rngs(0)
@@ -250,6 +253,13 @@ def is_layer(public: Any) -> bool:
     if not isinstance(public, type) or public in (nn.Container, cells.Neuron):
         return False
     return hasattr(public, "step") or any("__call__" in vars(cls) for cls in public.__mro__)
+
+
+def test_every_exporter_has_a_column_a_command_and_a_page():
+    columns = {field.name for field in fields(Support)} - {"convert"}
+    commands = {command.name for command in export_app.registered_commands}
+    pages = {path.stem for path in (Path(__file__).parents[2] / "docs" / "export").iterdir()} - {"layers"}
+    assert set(EXPORTERS) == set(TARGETS) == set(get_args(Format)) == columns == commands == pages
 
 
 def test_every_public_layer_has_a_row():

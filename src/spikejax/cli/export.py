@@ -1,5 +1,6 @@
 """Trained networks in the formats of chips."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +11,29 @@ import typer
 from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app, load_run, refusing
 from spikejax.datasets import ImageData
 from spikejax.encoding import Poisson
-from spikejax.export import netx, nir, onnx
+from spikejax.export import netx
 from spikejax.export.onnx.options import Dtype, Form, ImageLayout, Readout, Target
+from spikejax.export.registry import EXPORTERS
 from spikejax.nn import Sequential, Voting
 from spikejax.scan import run
 from spikejax.typing import Array
+
+SUFFIXES = ", ".join(f"{exporter.suffix} for {name}" for name, exporter in EXPORTERS.items())
+Output = Annotated[Path, typer.Argument(help=f"File to write; by custom its name ends in {SUFFIXES}.")]
 
 export_app = typer.Typer(no_args_is_help=True, help="Write a trained network for a chip.")
 app.add_typer(export_app, name="export")
 
 
-@export_app.command("onnx")
+def _command(name: str, result: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The command of an exporter, with its name and description; `result` says what is printed besides."""
+    return export_app.command(name, help=f"Write a run as {EXPORTERS[name].description}{result}.")
+
+
+@_command("onnx", ", and print what is in it")
 def export_onnx(
     folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="File to write.")],
+    out: Output,
     checkpoint: CheckpointKind = "latest",
     data: DataMoved = None,
     form: Annotated[Form, typer.Option(help="step (state outside) or unrolled (all steps).")] = "step",
@@ -35,26 +45,25 @@ def export_onnx(
     readout: Annotated[Readout | None, typer.Option(help="Over the steps of the unrolled form; default mean.")] = None,
     target: Annotated[Target, typer.Option(help="lynxi refuses what exceeds its limits, any only warns.")] = "lynxi",
 ) -> None:
-    """Write a run as an ONNX file, for Lynxi's chips or onnxruntime, and print what is in it."""
-    given: dict[str, Any] = {"form": form, "batch": batch, "opset": opset, "dtype": dtype, "layout": layout}
+    """Writes an ONNX file and prints its report."""
+    options: dict[str, Any] = {"form": form, "batch": batch, "opset": opset, "dtype": dtype, "layout": layout}
+    options |= {"readout": readout, "target": target, "steps": steps}
     with refusing():
         config, images, trainer, state, _ = load_run(folder, checkpoint, data)
         net, encoded = without_encoder(trainer.network(state))
         if form == "unrolled":
-            given |= {"steps": steps or config.steps, "input": "sequence" if encoded else "static"}
-        else:
-            given |= {"steps": steps}
-        report = onnx.write(out, net, images.x_test.shape[1:], **given, readout=readout, target=target)
+            options |= {"steps": steps or config.steps, "input": "sequence" if encoded else "static"}
+        report = EXPORTERS["onnx"].write(out, net, images.x_test.shape[1:], **options)
     typer.echo(report)
     if encoded:
         typer.echo("the encoder is left out: the input is its spikes, step by step")
     typer.echo(out)
 
 
-@export_app.command("netx")
+@_command("netx", ", and print its accuracy in the chip's integers")
 def export_netx(
     folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="File to write, by custom NAME.net.")],
+    out: Output,
     checkpoint: CheckpointKind = "latest",
     data: DataMoved = None,
     quantize: Annotated[
@@ -63,33 +72,33 @@ def export_netx(
     input_scale: Annotated[float | None, typer.Option(help="Whole numbers of full intensity, without encoder.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Print what each layer became.")] = False,
 ) -> None:
-    """Write a run as a NetX file, for Lava and Loihi, and print its accuracy in the chip's integers."""
+    """Writes a NetX file and prints its accuracy."""
     with refusing():
         config, images, trainer, state, _ = load_run(folder, checkpoint, data)
         net, encoded = without_encoder(trainer.network(state))
         graded = None if encoded else input_scale or float(images.scale)
         shape = images.x_test.shape[1:]
         chip = netx.quantized(net, shape, scale=_scale(quantize), input_scale=graded)
-        written = netx.write(out, chip, shape)
+        written = EXPORTERS["netx"].write(out, chip, shape)
         accuracy = _integer_accuracy(out, net, images, config.steps, graded)
     if report:
         typer.echo(written)
     typer.echo(f"{out}: test accuracy {accuracy:.2%} in Loihi's integers")
 
 
-@export_app.command("nir")
+@_command("nir")
 def export_nir(
     folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="File to write, by custom NAME.nir.")],
+    out: Output,
     checkpoint: CheckpointKind = "latest",
     data: DataMoved = None,
     dt: Annotated[float, typer.Option(help="Seconds a step.")] = 1e-4,
 ) -> None:
-    """Write a run as a graph of the Neuromorphic Intermediate Representation."""
+    """Writes a NIR graph."""
     with refusing():
         _, images, trainer, state, _ = load_run(folder, checkpoint, data)
         net, encoded = without_encoder(trainer.network(state))
-        nir.write(out, net, images.x_test.shape[1:], dt=dt)
+        EXPORTERS["nir"].write(out, net, images.x_test.shape[1:], dt=dt)
     if encoded:
         typer.echo("the encoder is left out: the input is its spikes, step by step")
     typer.echo(out)
@@ -120,7 +129,7 @@ def _poisson(x: Array, seed: int, steps: int) -> Array:
 
 
 def without_encoder(net: Sequential) -> tuple[Sequential, bool]:
-    """The network without the Poisson encoder that it may start with, and whether it did."""
+    """The network without the Poisson encoder that it may start with, and True if it did."""
     if not isinstance(net[0], Poisson):
         return net, False
     return Sequential(*(net[i] for i in range(1, len(net)))), True
