@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence as Names
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +13,9 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from spikejax.nn import LinearMap
-from spikejax.nn.adapter import name_of
+from spikejax.nn.layer import name_of_path
 from spikejax.nn.linear_map import LinearLayer
+from spikejax.nn.pure import PureModule
 from spikejax.scan import run
 from spikejax.typing import Array, Cell, State
 
@@ -53,14 +55,14 @@ def layer_gradients(
 
     SpikingJelly: `GradInputMonitor` and `GradOutputMonitor`, whose records are in the order of the backward pass.
     """
-    again, parts = _pure(net)
+    module = PureModule(net)
 
-    def outputs(parts: Any, **more: Any) -> Any:
-        return run(again(parts), xs, state, **options, **more)[1]
+    def outputs(**more: Any) -> Any:
+        return run(module.bind(), xs, state, **options, **more)[1]
 
-    shapes = jax.eval_shape(lambda parts: outputs(parts, record=names)[1], parts)
+    shapes = jax.eval_shape(lambda: outputs(record=names)[1])
     nothing = {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
-    gradients = jax.jit(jax.grad(lambda perturb: loss(outputs(parts, perturb=perturb))))(nothing)
+    gradients = jax.jit(jax.grad(lambda perturb: loss(outputs(perturb=perturb))))(nothing)
     return {name: gradients[name] for name in sorted(gradients, key=_place)}
 
 
@@ -158,16 +160,20 @@ def count_operations(
 
     Source: Horowitz, "Computing's energy problem (and what we can do about it)", 2014, figure 1.1.9, energies at 45 nm.
     """
-    again, parts = _pure(net)
-    go = lambda parts, **record: run(again(parts), xs, state, steps=steps, chunk=chunk, **record)[1][1]  # noqa: E731
+    module = PureModule(net)
+
+    def records(params: nnx.State, variables: nnx.State, names: Any) -> dict[str, Any]:
+        return run(module.bind(params, variables), xs, state, steps=steps, chunk=chunk, record=names)[1][1]
+
     maps = _linear_maps(net)
     kinds = {record.rsplit(".", 1)[-1] for _, record, _ in maps}
-    shapes = jax.eval_shape(lambda parts: go(parts, record=tuple(kinds)), parts)
+    shapes = jax.eval_shape(partial(records, names=tuple(kinds)), module.params, module.variables)
     maps = [entry for entry in maps if entry[1] in shapes]
     if not maps:
         raise ValueError("`net` must have a layer of weights, such as nnx.Linear or nnx.Conv, got none")
     count = next(iter(shapes.values())).shape[0]
-    activities = jax.jit(lambda parts: go(parts, record={record: _activity for _, record, _ in maps}))(parts)
+    observe = {record: _activity for _, record, _ in maps}
+    activities = jax.jit(partial(records, names=observe))(module.params, module.variables)
     layers = []
     for name, record, linear in maps:
         products = linear.products(shapes[record].shape[2:])
@@ -179,21 +185,13 @@ def count_operations(
     return Operations(count, tuple(layers))
 
 
-def _pure(net: Any) -> tuple[Callable[[Any], Any], Any]:
-    """What makes the network again of its variables, and these."""
-    if not isinstance(net, nnx.Module):
-        return lambda parts: net, ()
-    graph, variables = nnx.split(net)
-    return lambda parts: nnx.merge(graph, parts, copy=True), variables
-
-
 def _linear_maps(net: nnx.Module) -> list[tuple[str, str, LinearMap]]:
     """Every layer of weights: its name, the name of the record of its input, and its linear map."""
     maps = []
     for path, module in nnx.iter_modules(net):
         if isinstance(module, LinearLayer):
-            name, fed_back = name_of(path), bool(path) and path[-1] == "feedback"
-            record = f"{name_of(path[:-1])}.spikes" if fed_back else f"{name}.input"
+            name, fed_back = name_of_path(path), bool(path) and path[-1] == "feedback"
+            record = f"{name_of_path(path[:-1])}.spikes" if fed_back else f"{name}.input"
             maps.append((name, record, LinearMap.of(module, f"layer {name} ({type(module).__name__})")))
     return sorted(maps, key=lambda entry: _place(entry[0]))
 

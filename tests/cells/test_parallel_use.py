@@ -119,12 +119,16 @@ def test_values_out_of_range_are_refused(act, message):
 def test_another_number_of_steps_is_refused(cell, name):
     xs = jnp.ones((T, BATCH, FEATURES))
     for how, chunk in (({"chunk": 3}, 3), ({"chunk": 1, "remat": True}, 1)):
-        message = rf"{name} was built for T = {T} steps and needs them all in one chunk, got a chunk of {chunk}: run"
+        message = (
+            rf"{name} mixes the T = {T} steps it was built for, all at once, got {chunk}: run it over {T} steps in one"
+        )
         for transform in (lambda run: run, jax.jit):
             with pytest.raises(ValueError, match=message):
                 transform(lambda how=how: sx.run(cell, xs, **how)[1])()
     for steps in (T - 1, T + 1, 2 * T):
-        with pytest.raises(ValueError, match=rf"{name} was built for T = {T} steps .* got a chunk of {steps}"):
+        with pytest.raises(
+            ValueError, match=rf"{name} mixes the T = {T} steps .* got {steps}: .* or build it with T={steps}"
+        ):
             sx.run(cell, xs[0], steps=steps)
     with pytest.raises(
         ValueError, match=rf"{name} cannot take a single step, because .* all T = {T} steps: use sx.run"

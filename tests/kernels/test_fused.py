@@ -16,7 +16,7 @@ from tests.kernels.cases import CASES, RECOMPUTED
 import spikejax as sx
 from spikejax.kernels import BACKENDS, fused_scan, pallas
 from spikejax.kernels.packed import pack_run
-from spikejax.typing import Static
+from spikejax.sequence import Static, Steps, as_sequence
 
 
 def each(rows):
@@ -176,8 +176,8 @@ def test_the_more_steps_registers_hold_the_fewer_neurons():
 def test_the_kernel_packs_what_it_keeps_itself(cell, backend, steps):
     xs = 2 * jax.random.normal(jax.random.key(0), (steps, 3, 171))
     state = cell.init_state(xs.shape[1:], key=jax.random.key(1))
-    last, ys, kept = jax.jit(BACKENDS[backend].packed)(cell, state, xs)
-    want_last, want_ys, hs = jax.jit(BACKENDS[backend].forward)(cell, state, xs)
+    last, ys, kept = jax.jit(BACKENDS[backend].packed)(cell, state, Steps(xs))
+    want_last, want_ys, hs = jax.jit(BACKENDS[backend].forward)(cell, state, Steps(xs))
     want = pack_run(hs, want_ys)
     assert jax.tree.map(lambda a: (a.dtype, a.shape), kept) == jax.tree.map(lambda a: (a.dtype, a.shape), want)
     floats = lambda tree: [a for a in jax.tree.leaves(tree) if not jnp.issubdtype(a.dtype, jax.dtypes.extended)]  # noqa: E731
@@ -239,7 +239,7 @@ def test_returned_states_have_gradients(backend, options):
         return last, ys, states
 
     def by_kernel(cell, xs):
-        return sx.kernels.fused(cell, state, xs, keep=True, backend=backend, **options)
+        return sx.kernels.fused(cell, state, as_sequence(xs), keep=True, backend=backend, **options)
 
     kernel = jax.jit(jax.grad(partial(loss, by_kernel), (0, 1)))
     by_scan = jax.jit(jax.grad(partial(loss, plain), (0, 1)))

@@ -19,6 +19,7 @@ from spikejax.kernels import explain_backend, fused_scan
 from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.llvm import compiler, neurons, table
 from spikejax.kernels.llvm.access import block_program
+from spikejax.sequence import Steps
 
 SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-3, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan]
 FLOATS = np.array(SPECIAL, np.float32)
@@ -250,6 +251,6 @@ def test_a_refusal_holds_no_arrays():
     errors = []
     for _ in range(2):
         with pytest.raises(ValueError, match="reduce_sum") as error:
-            blocks_of(Mixing(), Mixing().init_state((5,)), jnp.ones((3, 5)))
+            blocks_of(Mixing(), Mixing().init_state((5,)), Steps(jnp.ones((3, 5))))
         errors.append(error.value)
     assert errors[0] is not errors[1]

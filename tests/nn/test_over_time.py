@@ -87,7 +87,7 @@ def test_attention_of_spikes_by_its_own_spikes(kind, tokens):
     xs = np.random.default_rng(0).normal(0.5, 1, (4, 2, tokens, 8)).astype(np.float32)
     _, (ys, kept) = jax.jit(lambda xs: sx.run(net_of(net), xs, record=("spikes", "output")))(xs)
     assert ys.shape == xs.shape
-    assert "(BatchNorm, train mode) takes its statistics over a chunk" in net.whole_sequence_reason()
+    assert "(BatchNorm, train mode) takes its statistics over a chunk" in net.profile("cpu").whole
     spikes = [kept[name] for name in sorted(kept, key=lambda name: int(name.split(".")[0])) if "spikes" in name]
     heads = [np.asarray(s, np.float64).reshape(4, 2, tokens, 2, 4) for s in spikes[: 3 if kind == "self" else 2]]
     assert all(0 < s.mean() < 1 for s in spikes[:-1])

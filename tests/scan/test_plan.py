@@ -143,7 +143,7 @@ def test_a_convolution_stays_out_of_loops_on_a_cpu():
     net = sx.nn.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), sx.nn.Sequential(nnx.Conv(4, 4, 3, rngs=nnx.Rngs(0))))
     assert plan(net, 50).chunk == 50
     assert "- chunk 50: layer 1.0 (Conv): in a loop XLA on CPU computes its weight gradient far" in str(plan(net, 50))
-    assert net.slow_in_loop("gpu") is None
+    assert net.profile("gpu").slow_in_loop is None
     assert plan(net, 50, chunk=10).chunk == 10
     assert plan(net, 100, remat=True).chunk == 10
 

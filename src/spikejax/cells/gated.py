@@ -26,6 +26,8 @@ class Gated(NamedTuple):
     s: Array
     t: Array
 
+    shared = ("t",)
+
 
 class GatedLIF(ChargeFireReset):
     """Gated LIF (GLIF): learnt gates blend two ways to leak (alpha), to integrate (beta) and to reset (gamma).

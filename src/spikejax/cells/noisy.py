@@ -24,6 +24,8 @@ class NoisyMembrane(NamedTuple):
     key: Array
     t: Array
 
+    shared = ("key", "t")
+
 
 class NoisyLIF(LIF):
     """LIF with Gaussian noise on every charge, drawn anew for every neuron and step.

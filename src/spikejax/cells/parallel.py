@@ -12,12 +12,13 @@ from jax.typing import DTypeLike
 from spikejax.cells.base import check_broadcast, check_surrogate
 from spikejax.checks import check_elements, check_integer, check_number
 from spikejax.pytree import Struct, make_parameter
+from spikejax.sequence import Sequence, Steps
 from spikejax.surrogate import ATan
-from spikejax.typing import Array, Sequence, Shape, Static, Surrogate
+from spikejax.typing import Array, ParallelCell, Shape, StepLimits, Surrogate
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-class Parallel(Struct, kw_only=True):
+class Parallel(Struct, ParallelCell, kw_only=True):
     """What the family shares: a weight over time, a threshold, a surrogate; fields are given by keyword."""
 
     weight: Array = field(default=None)  # pyright: ignore[reportAssignmentType]
@@ -99,9 +100,10 @@ class PSN(Parallel):
         own = {"weight": (), "v_threshold": np.shape(self.v_threshold)[1:]}
         return super().feature_shapes() | own
 
-    def whole_sequence_reason(self) -> str:
-        """Why all steps must run in one chunk."""
-        return f"{type(self).__name__} mixes the T = {self.T} steps it was built for, all at once"
+    def limits(self) -> StepLimits:
+        """Exactly T steps, in one chunk."""
+        reason = f"{type(self).__name__} mixes the T = {self.T} steps it was built for, all at once"
+        return StepLimits(self.T, self.T, whole=True, reason=reason)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> tuple[()]:
         """There is no state: nothing goes on from one sequence to the next.
@@ -128,15 +130,15 @@ class PSN(Parallel):
                 f"{type(self).__name__} cannot take a single step, because its output depends on all T = {self.T} "
                 f"steps: use sx.run, or SlidingPSN, which steps"
             )
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: tuple[()], xs: Sequence) -> tuple[tuple[()], Array]:
+    def steps(self, state: tuple[()], xs: Sequence) -> tuple[tuple[()], Steps]:
         """All T steps.
 
         Args:
             state: as `init_state` gives it.
-            xs: input `[T, N, *]`, or a static one `[N, *]`.
+            xs: input of T steps.
 
         Returns:
             The state, and spikes `[T, N, *]` in the dtype of `xs`.
@@ -144,22 +146,15 @@ class PSN(Parallel):
         Raises:
             ValueError: `xs` has another number of steps than T, or a per-neuron parameter does not broadcast to it.
         """
-        static = isinstance(xs, Static)
-        x = jnp.asarray(xs.value if static else xs)
-        count, shape = (xs.steps, x.shape) if static else (x.shape[0], x.shape[1:])
-        if count != self.T:
-            raise ValueError(
-                f"{type(self).__name__} was built for T = {self.T} steps and needs them all in one chunk, got a chunk "
-                f"of {count}: run it over {self.T} steps with chunk={self.T} or chunk=None"
-            )
-        self.init_state(shape)
+        self.limits().check(xs.steps)
+        self.init_state(xs.shape)
         matrix = self.mixing()
-        inner = x.astype(jnp.promote_types(x.dtype, matrix.dtype))
-        if static:
-            h = matrix.sum(1).reshape(-1, *(1,) * x.ndim) * inner
+        inner = xs.data.astype(jnp.promote_types(xs.dtype, matrix.dtype))
+        if xs.time_axis is None:
+            h = matrix.sum(1).reshape(-1, *(1,) * inner.ndim) * inner
         else:
             h = jnp.tensordot(matrix.astype(inner.dtype), inner, 1)
-        return state, self.spikes(h, _over_time(self.v_threshold, h.ndim), x)
+        return state, Steps(self.spikes(h, _over_time(self.v_threshold, h.ndim), xs.data))
 
 
 class MaskedPSN(PSN):

@@ -9,7 +9,8 @@ from jax.typing import DTypeLike
 from spikejax.cells.base import check_broadcast
 from spikejax.cells.parallel import Parallel, uniform
 from spikejax.checks import check_integer
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, Shape
 
 
 class History(NamedTuple):
@@ -91,15 +92,15 @@ class SlidingPSN(Parallel):
         Raises:
             ValueError: `x` is of another shape than the state was made for.
         """
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
+    def steps(self, state: History, xs: Sequence) -> tuple[History, Steps]:
         """Many steps at once, the same as `step` repeated.
 
         Args:
             state: as `init_state` gives it.
-            xs: input `[T, N, *]`, or a static one `[N, *]`.
+            xs: the inputs.
 
         Returns:
             The last state, and spikes `[T, N, *]`.
@@ -107,7 +108,7 @@ class SlidingPSN(Parallel):
         Raises:
             ValueError: `xs` is of another shape than the state was made for.
         """
-        x = jnp.broadcast_to(xs.value, (xs.steps, *jnp.shape(xs.value))) if isinstance(xs, Static) else jnp.asarray(xs)
+        x = xs.all()
         past = jnp.moveaxis(jnp.asarray(state.past), -1, 0)
         if x.shape[1:] != past.shape[1:]:
             shape = x.shape[1:]
@@ -120,4 +121,4 @@ class SlidingPSN(Parallel):
         weight = self.weight.reshape(self.k, *(1,) * (past.ndim - self.weight.ndim), *self.weight.shape[1:])
         # Shifted slices instead of a convolution: one fused loop, and a step rounds as many steps do.
         h = sum((weight[i] * window[i : i + count] for i in range(1, self.k)), weight[0] * window[:count])
-        return History(jnp.moveaxis(window[count:], 0, -1)), self.spikes(h, self.v_threshold, x)
+        return History(jnp.moveaxis(window[count:], 0, -1)), Steps(self.spikes(h, self.v_threshold, x))

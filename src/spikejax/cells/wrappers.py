@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from spikejax.cells.base import ChargeFireReset, check_broadcast
 from spikejax.checks import check_elements, check_number
 from spikejax.surrogate import SurrogateFunction
-from spikejax.typing import Array, Shape, State, Surrogate
+from spikejax.typing import Array, Shape, State, Surrogate, batched
 
 
 class RefractoryState(NamedTuple):
@@ -106,6 +106,8 @@ class StochasticState(NamedTuple):
     key: Array
     t: Array
     uniform: Array
+
+    shared = ("key", "t")
 
     @property
     def v(self) -> Array:
@@ -256,10 +258,6 @@ def _check_cell(wrapper: Any) -> None:
 
 
 def _hold(wait: Array, old: State, new: State) -> State:
-    """`new`, but `old` where a neuron waits; what the neurons share, such as random keys, goes on."""
-
-    def choose(old: Array, new: Array) -> Array:
-        own = jnp.shape(old) == wait.shape and jnp.issubdtype(jnp.asarray(old).dtype, jnp.inexact)
-        return jnp.where(wait > 0, old, new) if own else new
-
-    return jax.tree.map(choose, old, new)
+    """`new`, but `old` where a neuron waits; what samples share, such as random keys, goes on."""
+    choose = lambda is_batched, old, new: jnp.where(wait > 0, old, new) if is_batched else new  # noqa: E731
+    return jax.tree.map(choose, batched(old), old, new)

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape
 
 
 class Expected(NamedTuple):
@@ -20,8 +21,10 @@ class Expected(NamedTuple):
     total: Array
     t: Array
 
+    shared = ("t",)
 
-class RunningMean(Struct):
+
+class RunningMean(Struct, ParallelCell):
     """The mean of all inputs so far; a cell without parameters.
 
         y[t] = (x[1] + ... + x[t]) / t
@@ -39,14 +42,13 @@ class RunningMean(Struct):
         state = Expected(state.total + x, state.t + 1)
         return state, state.total / state.t
 
-    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
-        xs = _repeated(xs)
-        totals, times = state.total + jnp.cumsum(xs, axis=0), _times(state, xs)
-        return Expected(totals[-1], state.t + len(xs)), totals / times
+    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Steps]:
+        """Many steps at once, as `step` repeated."""
+        totals = state.total + jnp.cumsum(xs.all(), axis=0)
+        return Expected(totals[-1], state.t + xs.steps), Steps(totals / _times(state, xs))
 
 
-class Compensated(Struct):
+class Compensated(Struct, ParallelCell):
     """What must be put out for the mean of all outputs so far to be the input; a cell without parameters.
 
         y[t] = t x[t] - (t - 1) x[t-1]
@@ -66,17 +68,12 @@ class Compensated(Struct):
         new = Expected((state.t + 1) * x, state.t + 1)
         return new, new.total - state.total
 
-    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
-        xs = _repeated(xs)
-        totals = _times(state, xs) * xs
-        return Expected(totals[-1], state.t + len(xs)), jnp.diff(totals, axis=0, prepend=state.total[None])
+    def steps(self, state: Expected, xs: Sequence) -> tuple[Expected, Steps]:
+        """Many steps at once, as `step` repeated."""
+        totals = _times(state, xs) * xs.all()
+        return Expected(totals[-1], state.t + xs.steps), Steps(jnp.diff(totals, axis=0, prepend=state.total[None]))
 
 
-def _repeated(xs: Sequence) -> Array:
-    return jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape)) if isinstance(xs, Static) else xs
-
-
-def _times(state: Expected, xs: Array) -> Array:
-    """The numbers of these steps, from 1, to multiply `xs` `[T, N, *]` with."""
-    return (state.t + 1 + jnp.arange(len(xs), dtype=state.t.dtype)).reshape(-1, *(1,) * (xs.ndim - 1))
+def _times(state: Expected, xs: Sequence) -> Array:
+    """The numbers of these steps, from 1, to multiply all of `xs` with."""
+    return (state.t + 1 + jnp.arange(xs.steps, dtype=state.t.dtype)).reshape(-1, *(1,) * len(xs.shape))

@@ -7,7 +7,8 @@ from jax.typing import ArrayLike
 
 from spikejax.checks import check_integer
 from spikejax.scan import run
-from spikejax.typing import Array, Cell, Network, Sequence, State, Stateless, Static
+from spikejax.sequence import Sequence, Static, Steps
+from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwork, State, Stateless
 
 MARGIN = 1e-3
 """By how much a membrane passes the threshold, or stays below it, as a share of the threshold."""
@@ -42,16 +43,30 @@ def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1,
     check_integer("rounds", rounds)
     x = jnp.asarray(x)
 
-    def through(path: tuple[int, ...], cell: Any, state: State, xs: Any) -> tuple[State, Any]:
-        if isinstance(cell, Stateless):
-            return state, cell.over_time(xs)
-        first = state
-        for _ in range(rounds if hasattr(state, "v") else 0):
-            state = state._replace(v=state.v + _shift(cell, first, state, xs))
-        return state, _over(cell, state, xs)[1]
-
     state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
-    return net.propagate(state, Static(x, steps), through)[0]
+    return net.propagate(state, Static(x, steps), _OffsetCalibration(rounds))[0]
+
+
+class _OffsetCalibration(LayerVisitor):
+    """Shifts where the membranes of each layer start, and gives the next layer the spikes after it."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def cell(self, path: Path, cell: Cell, state: State, xs: Sequence) -> tuple[State, Sequence]:
+        first = state
+        for _ in range(self.rounds if hasattr(state, "v") else 0):
+            state = state._replace(v=state.v + _shift(cell, first, state, xs))
+        return state, Steps(_over(cell, state, xs)[1])
+
+    def stateless(self, path: Path, layer: Stateless, *inputs: Sequence) -> Sequence:
+        return layer.over_time(*inputs)
+
+    def loop(self, path: Path, network: PureNetwork, state: State, inputs: Any) -> tuple[State, Any]:
+        raise ValueError(f"`net` cannot be calibrated: the output of layers comes back to others in {path}")
+
+    def reverse(self, path: Path, xs: Sequence) -> Sequence:
+        raise ValueError(f"`net` cannot be calibrated: layer {path} reads the sequence from its end")
 
 
 def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
@@ -70,6 +85,4 @@ def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
 
 def _over(cell: Cell, state: State, xs: Sequence, **options: Any) -> tuple[State, Any]:
     """The cell over all steps."""
-    if isinstance(xs, Static):
-        return run(cell, xs.value, state, steps=xs.steps, **options)
-    return run(cell, xs, state, **options)
+    return run(cell, xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)

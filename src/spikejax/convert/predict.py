@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from spikejax.checks import check_integer
 from spikejax.convert.offset import calibrate_offset
+from spikejax.nn.pure import PureModule
 from spikejax.scan import run
 from spikejax.typing import Array, Network, State
 
@@ -74,19 +75,18 @@ def predict(
     check_integer("chunk", chunk)
     if state is None:
         state = net.init_state(x.shape, jnp.promote_types(x.dtype, jnp.float32), key=key)
-    graph, params, rest = nnx.split(net, nnx.Param, ...)
+    module = PureModule(net)
 
     def some(carry: Any, count: int) -> Any:
         state, total, done = carry
-        own = nnx.merge(graph, params, rest, copy=True)
-        state, ys = run(own, x, state, steps=count)
+        state, ys = run(module.bind(), x, state, steps=count)
         sums = total + jnp.cumsum(ys, axis=0)
         means = sums / (done + 1 + jnp.arange(count))[:, None, None]
         top = lax.top_k(means, 2)[0]
         said = jnp.argmax(sums, axis=-1), top[..., 0] - top[..., 1]
         return (state, sums[-1], done + count), said
 
-    shape = jax.eval_shape(lambda: run(nnx.merge(graph, params, rest, copy=True), x, state, steps=1)[1]).shape
+    shape = jax.eval_shape(lambda: run(module.bind(), x, state, steps=1)[1]).shape
     if len(shape) != 3 or shape[-1] < 2:
         raise ValueError(f"`net` must put out [N, classes], two classes at least, got {shape[1:]}")
     carry, parts = (state, jnp.zeros(shape[1:]), 0), []
@@ -132,19 +132,19 @@ def accuracy_over_time(
     x, labels = jnp.asarray(x), jnp.asarray(labels)
     if len(x) != len(labels) or not len(x):
         raise ValueError(f"`x` and `labels` must have as many samples, at least one, got {len(x)} and {len(labels)}")
-    graph, variables = nnx.split(net)
+    module = PureModule(net)
     batch_size = _at_once()[0] if batch_size is None else batch_size
 
     @jax.jit
-    def right(variables: Any, x: Array, labels: Array, key: Array | None) -> Array:
-        own = nnx.merge(graph, variables)
-        state = calibrate_offset(own, x, steps, key=key) if calibrated else None
-        said = predict(own, x, steps, chunk=chunk, key=key, state=state)
-        return jnp.sum(said.classes == labels, axis=1)
+    def count_correct(params: nnx.State, variables: nnx.State, x: Array, labels: Array, key: Array | None) -> Array:
+        net = module.bind(params, variables)
+        state = calibrate_offset(net, x, steps, key=key) if calibrated else None
+        prediction = predict(net, x, steps, chunk=chunk, key=key, state=state)
+        return jnp.sum(prediction.classes == labels, axis=1)
 
     total = jnp.zeros(steps)
     for i, start in enumerate(range(0, len(x), batch_size)):
-        own_key = None if key is None else jax.random.fold_in(key, i)
-        some = slice(start, start + batch_size)
-        total = total + right(variables, x[some], labels[some], own_key)
+        batch_key = None if key is None else jax.random.fold_in(key, i)
+        batch = slice(start, start + batch_size)
+        total = total + count_correct(module.params, module.variables, x[batch], labels[batch], batch_key)
     return total / len(x)

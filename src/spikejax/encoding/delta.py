@@ -9,7 +9,8 @@ from jax.typing import DTypeLike
 from spikejax.checks import check_number, check_option
 from spikejax.encoding.timed import Encoder, floating
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, Shape
 
 
 class LastInput(NamedTuple):
@@ -70,15 +71,14 @@ class DeltaModulation(Encoder, Struct):
         last = value if self.since == "step" else jnp.where(sign != 0, value, state.x)
         return LastInput(last), self._spikes(sign, x)
 
-    def steps(self, state: LastInput, xs: Sequence) -> tuple[LastInput, Array]:
-        """The spikes of many steps, `xs` `[T, N, *]` or static; at once with since="step"."""
-        if isinstance(xs, Static):
-            xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
+    def steps(self, state: LastInput, xs: Sequence) -> tuple[LastInput, Steps]:
+        """The spikes of many steps, at once with since="step"."""
         if self.since == "spike":
-            return lax.scan(self.step, state, xs)
-        xs = floating(xs, "")
-        values = jnp.concatenate([state.x[None], xs.astype(state.x.dtype)])
-        return LastInput(values[-1]), self._spikes(self._sign(values[1:] - values[:-1]), xs)
+            state, spikes = xs.scan(lambda state, x, _: self.step(state, x), state)
+            return state, Steps(spikes)
+        x = floating(xs.all(), "")
+        values = jnp.concatenate([state.x[None], x.astype(state.x.dtype)])
+        return LastInput(values[-1]), Steps(self._spikes(self._sign(values[1:] - values[:-1]), x))
 
     def _sign(self, change: Array) -> Array:
         """1 for a rise that counts, -1 for a fall, where falls count."""

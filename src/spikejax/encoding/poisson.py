@@ -9,7 +9,8 @@ from jax.typing import DTypeLike
 
 from spikejax.encoding.timed import Encoder, over_time, within
 from spikejax.pytree import Struct
-from spikejax.typing import Array, Sequence, Shape
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, Shape
 
 
 class RandomState(NamedTuple):
@@ -22,6 +23,8 @@ class RandomState(NamedTuple):
 
     key: Array
     t: Array
+
+    shared = ("key", "t")
 
 
 class Drawn(Encoder, Struct):
@@ -66,12 +69,12 @@ class Drawn(Encoder, Struct):
         x = self.probabilities(x)
         return state._replace(t=state.t + 1), _draw(state.key, state.t, x)
 
-    def steps(self, state: RandomState, xs: Sequence) -> tuple[RandomState, Array]:
+    def steps(self, state: RandomState, xs: Sequence) -> tuple[RandomState, Steps]:
         """Draws the spikes of many steps at once, the same that `step` draws.
 
         Args:
             state: as `init_state` gives it.
-            xs: values `[T, N, *]`, or a static input `[N, *]`.
+            xs: the values.
 
         Returns:
             The last state, and spikes `[T, N, *]`.
@@ -81,7 +84,7 @@ class Drawn(Encoder, Struct):
             TypeError: `xs` is not floating point.
         """
         times, spikes = over_time(partial(_draw, state.key), state.t, self.probabilities, xs)
-        return state._replace(t=times[-1] + 1), spikes
+        return state._replace(t=times[-1] + 1), Steps(spikes)
 
 
 class Poisson(Drawn):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_number
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape
 
 
 class StepIndex(NamedTuple):
@@ -20,8 +21,10 @@ class StepIndex(NamedTuple):
 
     t: Array
 
+    shared = ("t",)
 
-class Encoder:
+
+class Encoder(ParallelCell):
     """A cell that turns values into spikes; of a static input it makes T times as much."""
 
 
@@ -56,12 +59,12 @@ class Timed(Encoder):
         """
         return StepIndex(state.t + 1), self.encode(state.t, self.checked(x))
 
-    def steps(self, state: StepIndex, xs: Sequence) -> tuple[StepIndex, Array]:
+    def steps(self, state: StepIndex, xs: Sequence) -> tuple[StepIndex, Steps]:
         """The spikes of many steps at once, the same as by `step`.
 
         Args:
             state: as `init_state` gives it.
-            xs: values `[T, N, *]`, or a static input `[N, *]`.
+            xs: the values.
 
         Returns:
             The last state, and the spikes, time first.
@@ -71,17 +74,15 @@ class Timed(Encoder):
             TypeError: `xs` is not floating point.
         """
         times, spikes = over_time(self.encode, state.t, self.checked, xs)
-        return StepIndex(times[-1] + 1), spikes
+        return StepIndex(times[-1] + 1), Steps(spikes)
 
 
 def over_time(
     encode: Callable[[Array, Array], Array], t: Array, checked: Callable[[Any], Array], xs: Sequence
 ) -> tuple[Array, Array]:
     """The steps of a chunk that begins at `t`, and `encode(t, x)` at each."""
-    static = isinstance(xs, Static)
-    x = checked(xs.value if static else xs)
-    times = t + jnp.arange(xs.steps if static else x.shape[0], dtype=t.dtype)
-    return times, jax.vmap(encode, (0, None if static else 0))(times, x)
+    times = t + jnp.arange(xs.steps, dtype=t.dtype)
+    return times, jax.vmap(encode, (0, xs.time_axis))(times, checked(xs.data))
 
 
 def floating(x: Any, remedy: str) -> Array:

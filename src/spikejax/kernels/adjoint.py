@@ -16,10 +16,10 @@ from spikejax.kernels.template import (
     emit,
     emit_back,
     floats,
-    steps_of,
 )
 from spikejax.kernels.xla import forward
-from spikejax.typing import Array, Sequence, State, Static
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, State
 
 Matrix = list[list[Array]]
 """Rows of arrays `[T, N, *]`: for every neuron and step a small matrix."""
@@ -36,7 +36,7 @@ def backward(
     """
     hs = forward(cell, state, xs)[2] if hs is None else hs
     after = jax.vmap(lambda h: emit(cell, h)[0])(hs)
-    g_states = _last_of_all(cotangents.last, steps_of(xs))
+    g_states = _last_of_all(cotangents.last, xs.steps)
     b = jax.vmap(lambda h, g_state, g_s: emit_back(cell, h, g_state, g_s)[1])(hs, g_states, cotangents.ys)
     b = b if cotangents.hs is None else add(b, cotangents.hs)
     d_hs = _solve(_jacobians(cell, xs, hs, after, cotangents.ys), b)
@@ -49,13 +49,13 @@ def _jacobians(cell: ChargeFireReset, xs: Sequence, hs: State, after: State, g_y
     def pull(h: State, start: State, x: Array, g_y: Array, g: Floats) -> Floats:
         return emit_back(cell, h, charge_back(cell, start, x, g)[1], jnp.zeros_like(g_y))[1]
 
-    now, later = jax.tree.map(lambda a: a[:-1], (hs, after, g_ys)), _later(xs)
+    now, later = jax.tree.map(lambda a: a[:-1], (hs, after, g_ys)), xs.after(1)
     zeros = [jnp.zeros_like(a[0]) for a in floats(hs)]
     columns = []
     for i, zero in enumerate(zeros):
         basis = [*zeros[:i], jnp.ones_like(zero), *zeros[i + 1 :]]
-        over_time = (0, 0, None if isinstance(xs, Static) else 0, 0, None)
-        column = jax.vmap(pull, in_axes=over_time)(now[0], now[1], later, now[2], basis)
+        over_time = (0, 0, later.time_axis, 0, None)
+        column = jax.vmap(pull, in_axes=over_time)(now[0], now[1], later.data, now[2], basis)
         columns.append([jnp.concatenate((a, jnp.zeros_like(a[:1]))) if a.shape[0] else a for a in column])
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -75,19 +75,12 @@ def _gather(
     cell: ChargeFireReset, state: State, xs: Sequence, hs: State, after: State, cotangents: Cotangents, d_hs: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """The cotangents of cell, state and input, from those of all h."""
-    over_time = (0, None if isinstance(xs, Static) else 0, 0)
-    x_of_all = xs.value if isinstance(xs, Static) else xs
+    over_time = (0, xs.time_axis, 0)
     starts = jax.tree.map(lambda first, a: jnp.concatenate((first[None], a[:-1])), state, after)
-    of_charge, g_starts, g_xs = jax.vmap(lambda *at: charge_back(cell, *at), in_axes=over_time)(starts, x_of_all, d_hs)
+    of_charge, g_starts, g_xs = jax.vmap(lambda *at: charge_back(cell, *at), in_axes=over_time)(starts, xs.data, d_hs)
     g_states = [jnp.concatenate((a[1:], last[None])) for a, last in zip(g_starts, cotangents.last, strict=True)]
     of_emit = jax.vmap(lambda *at: emit_back(cell, *at)[0])(hs, g_states, cotangents.ys)
-    if isinstance(xs, Static):
-        g_xs = [a.sum(0) for a in g_xs]
-    return [a.sum(0) for a in add(of_charge, of_emit)], [a[0] for a in g_starts], g_xs
-
-
-def _later(xs: Sequence) -> Array:
-    return xs.value if isinstance(xs, Static) else xs[1:]
+    return [a.sum(0) for a in add(of_charge, of_emit)], [a[0] for a in g_starts], [xs.transpose_all(a) for a in g_xs]
 
 
 def _last_of_all(g_last: Floats, steps: int) -> Floats:

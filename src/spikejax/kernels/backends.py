@@ -11,7 +11,8 @@ from spikejax.kernels.blocks import blocks_of
 from spikejax.kernels.cpu import CPU
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.template import why_not_fused
-from spikejax.typing import Cell, Sequence, Shape, State
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Cell, Shape, State
 
 BACKENDS = {
     "llvm": CPU,
@@ -50,7 +51,7 @@ def explain_backend(cell: Cell, shape: Shape, *, platform: str | None = None) ->
     if reason or not isinstance(cell, ChargeFireReset):
         return BackendReason(None, f"{reason}, so it runs step by step")
     state = jax.eval_shape(lambda key: cell.init_state(shape, key=key), jax.random.key(0))
-    xs = jax.eval_shape(lambda: jnp.zeros((1, *shape), jnp.float32))
+    xs = jax.eval_shape(lambda: Steps(jnp.zeros((1, *shape), jnp.float32)))
     return select_backend(cell, state, xs, platform)
 
 

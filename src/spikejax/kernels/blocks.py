@@ -13,8 +13,9 @@ from jax.sharding import AbstractMesh
 from spikejax.cells import ChargeFireReset
 from spikejax.jaxpr import reads, split_program
 from spikejax.kernels.elementwise import BlockFunction, NotElementwiseError, Rewrites
-from spikejax.kernels.template import Floats, emit, floats, has_gradient, input_at, steps_of, with_floats
-from spikejax.typing import Array, Sequence, Shape, State
+from spikejax.kernels.template import Floats, emit, floats, has_gradient, with_floats
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, Shape, State
 
 
 class Layout:
@@ -120,8 +121,8 @@ def _taken_apart(structure: Any, arrays: tuple[Any, ...], wide: bool) -> Blocks 
 
 
 def _take_apart(cell: ChargeFireReset, state: State, xs: Sequence) -> Blocks:
-    x = jax.eval_shape(lambda xs: input_at(xs, 0), xs)
-    layout, steps = Layout(cell, state, x.shape), steps_of(xs)
+    x = jax.ShapeDtypeStruct(xs.shape, xs.dtype)
+    layout, steps = Layout(cell, state, x.shape), xs.steps
     (params, tables), (own, shared) = jax.eval_shape(
         lambda cell, state: (layout.of_cell(cell), layout.of_state(state)), cell, state
     )

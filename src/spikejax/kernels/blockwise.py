@@ -12,8 +12,9 @@ from spikejax.kernels.blocks import Blocks, Drives, OverSteps, blocks_of
 from spikejax.kernels.elementwise import Rewrites
 from spikejax.kernels.kernel import MAX_REGISTER_STEPS, BlockAccess, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
-from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, steps_of, with_floats
-from spikejax.typing import Array, Sequence, Shape, State, Static
+from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, with_floats
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, Shape, State
 
 
 class Blockwise:
@@ -44,14 +45,14 @@ class Blockwise:
     def _run(
         self, cell: ChargeFireReset, state: State, xs: Sequence, keep: str = ""
     ) -> tuple[State, Array, State, list[Array]]:
-        blocks, steps = blocks_of(cell, state, xs).rewritten(self.rewrites), steps_of(xs)
+        blocks, steps = blocks_of(cell, state, xs).rewritten(self.rewrites), xs.steps
         (params, tables), (own, shared) = blocks.layout.of_cell(cell), blocks.layout.of_state(state)
         charged, last_shared = blocks.shared(tables, shared)
         kept = {"h": lambda a: a.dtype, "packed": lambda _: jnp.bfloat16}.get(keep)
         hs = [jax.ShapeDtypeStruct((steps, *a.shape), kept(a)) for a in own] if kept else []
         eighth = jax.ShapeDtypeStruct((-(-steps // 8), *blocks.s.shape), jnp.uint8)
         ys = jax.ShapeDtypeStruct((steps, *blocks.s.shape), blocks.s.dtype)
-        ins = params, own, _input(xs), blocks.drives(tables, shared, type(self).over_steps)
+        ins = params, own, xs.data, blocks.drives(tables, shared, type(self).over_steps)
         outs = own, ys, hs, [eighth] if keep == "packed" else []
         last, ys, hs, bits = self._call(forward_kernel, blocks, xs, ins, outs)
         join = blocks.layout.state
@@ -61,7 +62,7 @@ class Blockwise:
         self, cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
     ) -> tuple[Floats, Floats, Floats]:
         """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
-        if hs is None and steps_of(xs) > MAX_REGISTER_STEPS:
+        if hs is None and xs.steps > MAX_REGISTER_STEPS:
             hs = self.forward(cell, state, xs)[2]
         blocks = blocks_of(cell, state, xs).rewritten(self.rewrites)
         own_of = blocks.layout.of_state
@@ -72,11 +73,11 @@ class Blockwise:
         own_hs = [] if hs is None else own_of(hs)[0]
         of_hs = own_of(with_floats(state, cotangents.hs))[0] if cotangents.hs else None
         read = [True] * len(blocks.reads_back) if hs is None else blocks.reads_back
-        *charge, given = _as_read(read, [*drives.charge, _input(xs)], blocks.x.shape)
+        *charge, given = _as_read(read, [*drives.charge, xs.data], blocks.x.shape)
         ins = params, own, given, drives._replace(charge=charge), own_hs, Cotangents(of_last, cotangents.ys, of_hs)
         g_drives = Drives(*map(floats, drives)) if floats(tables) else None
         outs = params, own, floats(xs), g_drives
-        held = steps_of(xs) if hs is None else 0
+        held = xs.steps if hs is None else 0
         g_params, g_own, g_xs, g_drives = self._call(backward_kernel, blocks, xs, ins, outs, held)
         g_tables = pull_drives(as_cotangent(drives, floats(g_drives)))[0] if g_drives else as_cotangent(tables)
         (g_cell,) = pull_cell((g_params, g_tables))
@@ -93,7 +94,7 @@ class Blockwise:
         def on_refs(access: BlockAccess, *refs: Any) -> None:
             trees = (jax.tree.structure(tree) for tree in (ins, outs))
             given = (tree.unflatten(part) for tree, part in zip(trees, (refs[:count], refs[count:]), strict=True))
-            kernel(blocks, steps_of(xs), access, *given)
+            kernel(blocks, xs.steps, access, *given)
 
         given = [a.reshape(flat(a)) for a in jax.tree.leaves(ins)]
         wanted = [jax.ShapeDtypeStruct(flat(a), a.dtype) for a in jax.tree.leaves(outs)]
@@ -113,11 +114,6 @@ class Blockwise:
             held: steps of which it holds every h in registers.
         """
         raise NotImplementedError
-
-
-def _input(xs: Sequence) -> Array:
-    """`[T, N, *]`, or `[N, *]` where it is the same at every step."""
-    return xs.value if isinstance(xs, Static) else xs
 
 
 def _as_read(read: list[bool], arrays: list[Array], shape: Shape) -> list[Array]:

@@ -18,7 +18,8 @@ from spikejax.kernels.machine_code import why_no_machine_code
 from spikejax.kernels.packed import Packed
 from spikejax.kernels.single_cpu import on_single_cpu
 from spikejax.kernels.template import Cotangents, Floats
-from spikejax.typing import Array, Sequence, State
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, State
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:

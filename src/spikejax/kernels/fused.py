@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from spikejax.cells import ChargeFireReset
@@ -26,12 +25,11 @@ from spikejax.kernels.template import (
     emit,
     floats,
     has_gradient,
-    input_at,
-    steps_of,
     why_not_fused,
     with_floats,
 )
-from spikejax.typing import Array, Cell, Sequence, State
+from spikejax.sequence import Sequence, as_sequence
+from spikejax.typing import Array, Cell, State
 
 RESIDUALS = ("h", "x", "packed")
 BACKWARDS = ("scan", "associative")
@@ -77,7 +75,7 @@ class How:
 def fused_scan(
     cell: Cell,
     state: State,
-    xs: Sequence,
+    xs: Sequence | Array,
     *,
     residuals: str = "h",
     backward: str = "scan",
@@ -93,7 +91,7 @@ def fused_scan(
     Args:
         cell: the cell; its array fields, the state and the input have gradients.
         state: as `cell.init_state` gives it.
-        xs: input `[T, N, *]`, or static.
+        xs: input: an array `[T, N, *]` or a `Sequence`.
         residuals: what the backward pass keeps: "h"; "x", nothing but the input, from which it computes h again;
             "packed", h in bfloat16 and a bit a spike, for cells whose output is 0 or 1.
         backward: how the backward pass goes through time: "scan", step by step, or "associative", in about log2(T)
@@ -108,7 +106,7 @@ def fused_scan(
         ValueError: `cell` is not of that form, or not of the form that `residuals` or `backward` asks for; the input
             and the state differ in shape; an option is unknown.
     """
-    return fused(cell, state, xs, keep=False, residuals=residuals, backward=backward, backend=backend)[:2]
+    return fused(cell, state, as_sequence(xs), keep=False, residuals=residuals, backward=backward, backend=backend)[:2]
 
 
 def fused(
@@ -129,7 +127,7 @@ def fused(
     if reason or not isinstance(cell, ChargeFireReset):
         raise ValueError(f"`cell` has no fused kernel, because {reason}: use method='scan'")
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
-    _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, input_at(xs, 0)), cell, state, xs)
+    _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, xs.at(0)), cell, state, xs)
     if residuals == "packed" and cell.output_kind != "spikes":
         raise ValueError(
             f"`residuals` 'packed' keeps a bit a spike, and the output of {type(cell).__name__} is not 0 or 1 but "
@@ -222,10 +220,10 @@ _fused.defjvp(_fused_jvp, symbolic_zeros=True)
 def _step_by_step(how: How, cell: ChargeFireReset, state: State, xs: Sequence) -> Outs:
     """The op as one plain scan, which JAX differentiates forward."""
 
-    def step(state: State, t: Array) -> tuple[State, Any]:
-        h = cell.charged(state, input_at(xs, t))
+    def step(state: State, x: Array, _: None) -> tuple[State, Any]:
+        h = cell.charged(state, x)
         state, s = emit(cell, h)
         return state, (s, h if how.keep else None)
 
-    state, (ys, hs) = lax.scan(step, state, jnp.arange(steps_of(xs)))
+    state, (ys, hs) = xs.scan(step, state)
     return state, ys, hs

@@ -14,7 +14,7 @@ from jax import lax
 from jax.dtypes import float0
 
 from spikejax.cells import ChargeFireReset
-from spikejax.typing import Array, Cell, Sequence, State, Static
+from spikejax.typing import Array, Cell, State
 
 Floats = list[Array]
 """The floating-point leaves of a tree, or their cotangents."""
@@ -106,16 +106,6 @@ def back_through_time(
 def add(*trees: Floats) -> Floats:
     """The sum, leaf by leaf."""
     return [reduce(jnp.add, leaves) for leaves in zip(*trees, strict=True)]
-
-
-def steps_of(xs: Sequence) -> int:
-    """The number of time steps T."""
-    return xs.steps if isinstance(xs, Static) else xs.shape[0]
-
-
-def input_at(xs: Sequence, t: Array | int) -> Array:
-    """The input of step `t`."""
-    return xs.value if isinstance(xs, Static) else at(xs, t)
 
 
 def at(tree: Any, t: Array | int) -> Any:

@@ -25,10 +25,9 @@ from spikejax.kernels.template import (
     emit,
     emit_back,
     floats,
-    input_at,
-    steps_of,
 )
-from spikejax.typing import Array, Sequence, State, Static
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, State
 
 
 def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
@@ -36,12 +35,12 @@ def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Arr
 
     def body(t: int | Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         h, ys = carry
-        h = cell.charged(emit(cell, h)[0], input_at(xs, t))
+        h = cell.charged(emit(cell, h)[0], xs.at(t))
         return h, _put(ys, t, cell.fire(h))
 
-    h = cell.charged(state, input_at(xs, 0))
+    h = cell.charged(state, xs.at(0))
     s = cell.fire(h)
-    h, ys = lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(s, xs), 0, s)))
+    h, ys = lax.fori_loop(1, xs.steps, body, (h, _put(_room(s, xs), 0, s)))
     return emit(cell, h)[0], ys
 
 
@@ -50,11 +49,11 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, A
 
     def body(t: int | Array, carry: tuple[State, State]) -> tuple[State, State]:
         h, hs = carry
-        h = cell.charged(emit(cell, h)[0], input_at(xs, t))
+        h = cell.charged(emit(cell, h)[0], xs.at(t))
         return h, _put(hs, t, h)
 
-    h = cell.charged(state, input_at(xs, 0))
-    h, hs = lax.fori_loop(1, steps_of(xs), body, (h, _put(_room(h, xs), 0, h)))
+    h = cell.charged(state, xs.at(0))
+    h, hs = lax.fori_loop(1, xs.steps, body, (h, _put(_room(h, xs), 0, h)))
     return emit(cell, h)[0], jax.vmap(cell.fire)(hs), hs
 
 
@@ -82,9 +81,8 @@ def backward(
     def through_charge(t: int | Array, start: State, g_h: Floats) -> tuple[Floats, Floats, Floats]:
         return charge_back(cell, start, shown(t), g_h)
 
-    gather = _sum if isinstance(xs, Static) else _put
     room = jax.tree.map(jnp.zeros_like, floats(xs))
-    return back_through_time(steps_of(xs), cotangents.last, start_of, through_emit, through_charge, gather, room)
+    return back_through_time(xs.steps, cotangents.last, start_of, through_emit, through_charge, xs.add_at, room)
 
 
 def _shown(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[Any], Array]:
@@ -92,14 +90,14 @@ def _shown(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[Any],
 
     XLA would otherwise keep the whole input until then.
     """
-    x = jax.eval_shape(input_at, xs, 0)
+    x = jax.ShapeDtypeStruct(xs.shape, xs.dtype)
     read = reads(lambda x, *others: charge_back(cell, others[0], x, others[1]), x, state, floats(state))[0]
-    return (lambda t: input_at(xs, t)) if read else lambda t: jnp.zeros(x.shape, x.dtype)
+    return (lambda t: xs.at(t)) if read else lambda t: jnp.zeros(x.shape, x.dtype)
 
 
 def _room(step: Any, xs: Sequence) -> Any:
     """Arrays `[T, *]` for what is `[*]` in one step."""
-    return jax.tree.map(lambda a: jnp.broadcast_to(_zero(a), (steps_of(xs), *a.shape)), step)
+    return jax.tree.map(lambda a: jnp.broadcast_to(_zero(a), (xs.steps, *a.shape)), step)
 
 
 def _zero(a: Array) -> Array:
@@ -109,7 +107,3 @@ def _zero(a: Array) -> Array:
 
 def _put(sequence: Any, t: int | Array, step: Any) -> Any:
     return jax.tree.map(lambda b, a: lax.dynamic_update_index_in_dim(b, a, t, 0), sequence, step)
-
-
-def _sum(total: Floats, t: int | Array, step: Floats) -> Floats:
-    return add(total, step)

@@ -1,9 +1,10 @@
 """Flax NNX containers and the few layers that spiking networks need besides Flax's own."""
 
-from spikejax.nn.adapter import CellModule, Container
 from spikejax.nn.attention import MultiDimensionalAttention, TemporalAttention
 from spikejax.nn.branches import Parallel, Residual
+from spikejax.nn.cell_module import CellModule
 from spikejax.nn.competition import WinnerTakeAll
+from spikejax.nn.container import Container
 from spikejax.nn.delay import Delay
 from spikejax.nn.diagnose import Diagnosis, LayerActivity, diagnose
 from spikejax.nn.drop_connect import DropConnectLinear

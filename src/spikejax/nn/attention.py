@@ -5,17 +5,19 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_integer
-from spikejax.typing import Array, Sequence, Shape, State, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape, State, StepLimits
 
 
-class _AllSteps(nnx.Module):
+class _AllSteps(nnx.Module, ParallelCell):
     """A cell that looks at all T steps at once, and has no state."""
 
     T: int
 
-    def whole_sequence_reason(self) -> str:
-        """Why all steps must run in one chunk."""
-        return f"{type(self).__name__} weighs the T = {self.T} steps it was built for against each other"
+    def limits(self) -> StepLimits:
+        """Exactly T steps, in one chunk."""
+        reason = f"{type(self).__name__} weighs the T = {self.T} steps it was built for against each other"
+        return StepLimits(self.T, self.T, whole=True, reason=reason)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> tuple[()]:
         """There is no state; the arguments are not needed."""
@@ -28,19 +30,13 @@ class _AllSteps(nnx.Module):
                 f"{type(self).__name__} cannot take a single step, because its output depends on all T = {self.T} "
                 f"steps: use sx.run"
             )
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: State, xs: Sequence) -> tuple[State, Array]:
-        """All T steps, `xs` `[T, N, *]` or static."""
-        if isinstance(xs, Static):
-            xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
-        if xs.shape[0] != self.T:
-            raise ValueError(
-                f"{type(self).__name__} was built for T = {self.T} steps and needs them all in one chunk, got a chunk "
-                f"of {xs.shape[0]}: run it over {self.T} steps with chunk={self.T} or chunk=None"
-            )
-        return state, self.weighed(xs)
+    def steps(self, state: State, xs: Sequence) -> tuple[State, Steps]:
+        """All T steps."""
+        self.limits().check(xs.steps)
+        return state, Steps(self.weighed(xs.all()))
 
     def weighed(self, xs: Array) -> Array:
         """The input `[T, N, *]` after attention."""

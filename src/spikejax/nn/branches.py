@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from spikejax.nn.adapter import Layer
+from spikejax.nn.cell_module import Layer
 from spikejax.nn.graph import Graph
 from spikejax.typing import Array
 

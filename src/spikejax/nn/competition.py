@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from spikejax.cells import Neuron
 from spikejax.checks import check_type
-from spikejax.nn.adapter import CellModule, adapt
+from spikejax.nn.cell_module import as_given, as_module
 from spikejax.typing import Array, Shape, State
 
 
@@ -34,12 +34,12 @@ class WinnerTakeAll(nnx.Module):
 
     def __init__(self, cell: Neuron) -> None:
         check_type("cell", cell, Neuron, "a spiking neuron such as sx.LIF()")
-        self.module = adapt(cell, "cell")
+        self.module = as_module(cell, "cell")
 
     @property
     def cell(self) -> Any:
         """The neuron with the present values of its parameters."""
-        return self.module.cell if isinstance(self.module, CellModule) else self.module
+        return as_given(self.module)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The neuron's own state before the first step, for inputs of `shape` `[N, *]`."""

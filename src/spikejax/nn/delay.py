@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from spikejax.typing import Array, Sequence, Shape, State, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape, State
 
 
 class History(NamedTuple):
@@ -22,7 +23,7 @@ class History(NamedTuple):
 
 
 @dataclass(frozen=True, init=False)
-class Delay:
+class Delay(ParallelCell):
     """Shows its input some steps later; a cell without a neuron.
 
         y[t] = x[t - delay]      x = 0 before the first step
@@ -65,24 +66,22 @@ class Delay:
 
     def step(self, state: History, x: Array) -> tuple[History, Array]:
         """One step in time, `x` `[N, *]`."""
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+    def steps(self, state: History, xs: Sequence) -> tuple[History, Steps]:
+        """Many steps at once, as `step` repeated."""
         new, known = remember(state, xs)
         starts = self.longest - np.asarray(self.delay)
         steps = known.shape[0] - self.longest
         if starts.ndim == 0:
-            return new, known[starts : starts + steps]
+            return new, Steps(known[starts : starts + steps])
         times = starts + np.arange(steps)[:, None]
         times = times.reshape(steps, *(1,) * (known.ndim - 2), -1)
-        return new, jnp.take_along_axis(known, times, axis=0)
+        return new, Steps(jnp.take_along_axis(known, times, axis=0))
 
 
 def remember(state: History, xs: Sequence) -> tuple[History, Array]:
-    """The past after inputs `xs` `[T, N, *]`, or static ones, and past and inputs in one, `[D + T, N, *]`."""
-    if isinstance(xs, Static):
-        xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
-    known = jnp.concatenate([jnp.moveaxis(state.past, 1, 0).astype(xs.dtype), xs])
-    return History(jnp.moveaxis(known[xs.shape[0] :], 0, 1).astype(state.past.dtype)), known
+    """The past after the inputs, and past and inputs in one, `[D + T, N, *]`."""
+    known = jnp.concatenate([jnp.moveaxis(state.past, 1, 0).astype(xs.dtype), xs.all()])
+    return History(jnp.moveaxis(known[xs.steps :], 0, 1).astype(state.past.dtype)), known

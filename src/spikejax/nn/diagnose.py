@@ -12,9 +12,10 @@ from jax.typing import ArrayLike
 
 from spikejax.nn.init import solve
 from spikejax.nn.sequential import Sequential
-from spikejax.scan import plan, run
-from spikejax.scan.walk import Walk
-from spikejax.typing import Array, Cell, Network, Sequence, State, Stateless, Static
+from spikejax.scan import Plan, plan, run
+from spikejax.scan.chunk import ChunkRunner
+from spikejax.sequence import Sequence, Static, Steps
+from spikejax.typing import Array, Cell, Network, Path, State
 
 MOST_SILENT, MOST_SATURATED, SATURATED = 0.6, 0.1, 0.9
 """Shares of neurons above which a layer is called silent or saturated, and the rate above which a neuron is."""
@@ -105,26 +106,33 @@ def diagnose(
         ValueError: the input does not fit the network, or there is no layer of neurons with a threshold.
     """
     x = jnp.asarray(xs)
-    inputs: Sequence = x if steps is None else Static(x, steps)
+    inputs = Steps(x) if steps is None else Static(x, steps)
     if state is None:
-        state = net.init_state(x.shape[1:] if steps is None else x.shape, key=key)
+        state = net.init_state(inputs.shape, key=key)
     net = nnx.clone(net) if isinstance(net, nnx.Module) else net
     if not isinstance(net, Network):
         net, state = Sequential(net), (state,)
-    walk = Walk(plan(net, x.shape[0] if steps is None else steps), 0, None, ())
-    found: list[LayerActivity] = []
-
-    def through(path: tuple[int, ...], cell: Any, state: State, xs: Any) -> tuple[State, Any]:
-        if isinstance(cell, Stateless) or not hasattr(getattr(cell, "cell", cell), "v_threshold"):
-            return walk(path, cell, state, xs)
-        last, ys, activity = _look(".".join(map(str, path)), cell, state, xs, rate)
-        found.append(activity)
-        return last, ys
-
-    net.propagate(state, inputs, through)
-    if not found:
+    probe = _ActivityProbe(plan(net, inputs.steps), rate)
+    net.propagate(state, inputs, probe)
+    if not probe.layers:
         raise ValueError("`net` has no layer of neurons with a threshold, such as sx.LIF()")
-    return Diagnosis(tuple(found))
+    return Diagnosis(tuple(probe.layers))
+
+
+class _ActivityProbe(ChunkRunner):
+    """Runs a network and looks at each of its layers of neurons on the way."""
+
+    def __init__(self, plan: Plan, rate: float) -> None:
+        super().__init__(plan)
+        self.rate = rate
+        self.layers: list[LayerActivity] = []
+
+    def cell(self, path: Path, cell: Cell, state: State, xs: Sequence) -> tuple[State, Sequence]:
+        if not hasattr(getattr(cell, "cell", cell), "v_threshold"):
+            return super().cell(path, cell, state, xs)
+        last, ys, activity = _look(".".join(map(str, path)), cell, state, xs, self.rate)
+        self.layers.append(activity)
+        return last, Steps(ys)
 
 
 def _look(name: str, cell: Any, state: State, xs: Sequence, target: float) -> tuple[State, Array, LayerActivity]:
@@ -135,10 +143,9 @@ def _look(name: str, cell: Any, state: State, xs: Sequence, target: float) -> tu
     size = np.abs(np.asarray(ys, np.float32))
     rates = size.mean((0, 1))
     v = np.asarray(next(iter(kept.values())) / neuron.v_threshold if kept else np.nan, np.float64)
-    value = xs.value if isinstance(xs, Static) else xs
     silent, saturated = float(np.mean(rates == 0)), float(np.mean(rates > SATURATED))
     factor, advice = None, ""
-    if silent > MOST_SILENT and not np.any(np.asarray(value)):
+    if silent > MOST_SILENT and not np.any(np.asarray(xs.data)):
         advice = f"{silent:.0%} silent, because its input is 0: look at the layers before it first"
     elif silent > MOST_SILENT or saturated > MOST_SATURATED:
         rate_at = jax.jit(lambda factor: jnp.mean(abs(_run(cell, xs, state, factor)[1].astype(jnp.float32))))
@@ -149,9 +156,7 @@ def _look(name: str, cell: Any, state: State, xs: Sequence, target: float) -> tu
 
 
 def _run(cell: Cell, xs: Sequence, state: State, factor: Any, **options: Any) -> Any:
-    if isinstance(xs, Static):
-        return run(cell, factor * xs.value, state, steps=xs.steps, **options)
-    return run(cell, factor * xs, state, **options)
+    return run(cell, factor * xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)
 
 
 def _advise(

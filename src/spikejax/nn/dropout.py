@@ -8,20 +8,21 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_number
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, ParallelCell, Shape
 
 
 class Mask(NamedTuple):
     """The state of a dropout that stays the same through a sequence.
 
     Attributes:
-        mask: factor of each input, 0 or 1 / (1 - rate), `[N, *]`, with 1 for an axis that shares it.
+        mask: factor of each input, 0 or 1 / (1 - rate), `[N, *]`, of size 1 in space and feature axes that share it.
     """
 
     mask: Array
 
 
-class TimeInvariantDropout(nnx.Module):
+class TimeInvariantDropout(nnx.Module, ParallelCell):
     """Dropout with one mask for a whole sequence; a cell, whose state is the mask.
 
         y[t] = x[t] mask        mask = 0 with probability rate, else 1 / (1 - rate), drawn once by init_state
@@ -61,13 +62,14 @@ class TimeInvariantDropout(nnx.Module):
         """
         own = jnp.ones([1 if i in self.broadcast_dims else size for i, size in enumerate(shape)], dtype)
         if self.deterministic or not self.rate:
-            return Mask(own)
+            return Mask(jnp.broadcast_to(own, (shape[0], *own.shape[1:])))
         if key is None:
             raise ValueError(
                 "`key` must be given, because TimeInvariantDropout draws a mask in train mode: pass "
                 "state=net.init_state(shape, key=jax.random.key(0)) to run, or call net.eval()"
             )
-        return Mask(nnx.Dropout(self.rate)(own, rngs=key))
+        mask = nnx.Dropout(self.rate)(own, rngs=key)
+        return Mask(jnp.broadcast_to(mask, (shape[0], *mask.shape[1:])))
 
     def step(self, state: Mask, x: Array) -> tuple[Mask, Array]:
         """One step in time, `x` `[N, *]`."""
@@ -75,6 +77,4 @@ class TimeInvariantDropout(nnx.Module):
 
     def steps(self, state: Mask, xs: Sequence) -> tuple[Mask, Sequence]:
         """Many steps at once; a static input stays static."""
-        if isinstance(xs, Static):
-            return state, Static(self.step(state, xs.value)[1], xs.steps)
-        return self.step(state, xs)
+        return state, xs.map(lambda x: self.step(state, x)[1])

@@ -1,7 +1,7 @@
 """Layers wired in any way, loops included."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as List
 from typing import Any
 
 import jax
@@ -9,18 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from spikejax.nn.adapter import (
-    CellModule,
-    Container,
-    Layer,
-    adapt,
-    init_layer,
-    is_stateless,
-    propagate_layer,
-    step_layer,
-)
-from spikejax.typing import Array, Loop, Shape, State, Static, Through
-from spikejax.typing import Sequence as Steps
+from spikejax.nn.cell_module import Layer, as_given, as_module
+from spikejax.nn.container import Container
+from spikejax.nn.layer import init_layer, is_stateless, propagate_layer, step_layer
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, LayerVisitor, Path, Shape, State
 
 
 class Graph(Container):
@@ -52,12 +45,12 @@ class Graph(Container):
         TypeError: a layer is neither a cell, nor a module, nor a function.
     """
 
-    def __init__(self, layers: Sequence[Layer | Callable[..., Array]], inputs: Sequence[Sequence[int]]) -> None:
+    def __init__(self, layers: List[Layer], inputs: List[List[int]]) -> None:
         if not layers or len(layers) != len(inputs):
             raise ValueError(
                 f"`layers` and `inputs` must have one entry a layer, at least one, got {len(layers)} and {len(inputs)}"
             )
-        self.layers = nnx.List([adapt(layer, str(i)) for i, layer in enumerate(layers)])
+        self.layers = nnx.List([as_module(layer, str(i)) for i, layer in enumerate(layers)])
         self.inputs = tuple(map(tuple, inputs))
         for i, (layer, sources) in enumerate(zip(self.layers, self.inputs, strict=True)):
             if not sources or not all(0 <= j <= len(layers) for j in sources):
@@ -74,8 +67,7 @@ class Graph(Container):
 
     def __getitem__(self, index: int) -> Any:
         """The layer at `index`; a neuron comes back as the cell it was given as, with its present parameters."""
-        layer = self.layers[index]
-        return layer.cell if isinstance(layer, CellModule) else layer
+        return as_given(self.layers[index])
 
     def _parts(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """The layers before the loops, those from the first loop to the last, and those after them."""
@@ -120,36 +112,42 @@ class Graph(Container):
         new = ({j: values[j].astype(old.dtype) for j, old in late.items()},) if self.late else ()
         return (*states, *new), values[-1]
 
-    def propagate(self, state: State, xs: Steps, through: Through) -> tuple[State, Any]:
+    def propagate(self, state: State, xs: Sequence, visitor: LayerVisitor, path: Path = ()) -> tuple[State, Sequence]:
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
         values, states = {0: xs}, dict(enumerate(state))
-        self._take(self.before, values, states, through, {})
+        self._propagate(self.before, values, states, visitor, path, {})
         if self.loop:
-            inside = {i: states[i] for i in (*self.loop, len(self))}
-            given = {j: values[j] for i in self.loop for j in self.inputs[i] if j in values}
-            inside, left = through((), Loop(partial(self.pure, "propagate_loop")), inside, given)
-            states |= inside
-            values |= left
-        self._take(self.after, values, states, through, {})
+            loop_state = {i: states[i] for i in (*self.loop, len(self))}
+            inputs = {j: values[j] for i in self.loop for j in self.inputs[i] if j in values}
+            loop_state, outputs = visitor.loop(path, self.pure("propagate_loop"), loop_state, inputs)
+            states |= loop_state
+            values |= outputs
+        self._propagate(self.after, values, states, visitor, path, {})
         return tuple(states.values()), values[len(self)]
 
-    def propagate_loop(self, state: State, given: dict[int, Steps], through: Through) -> tuple[State, dict[int, Any]]:
-        """One step of the layers of the loops, from the values `given` to those that are needed after them."""
-        values: dict[int, Any] = dict(given)
-        states, late = dict(state), state[len(self)]
-        self._take(self.loop, values, states, through, {j: y[None] for j, y in late.items()})
-        ends = {j: values[j].value if isinstance(values[j], Static) else values[j][0] for j in late}
-        states[len(self)] = {j: y.astype(late[j].dtype) for j, y in ends.items()}
+    def propagate_loop(
+        self, state: State, inputs: dict[int, Sequence], visitor: LayerVisitor, path: Path
+    ) -> tuple[State, dict[int, Sequence]]:
+        """One step of the layers of the loops, from the values of others to those that layers after them need."""
+        values, states, late = dict(inputs), dict(state), state[len(self)]
+        self._propagate(self.loop, values, states, visitor, path, {j: Steps(y[None]) for j, y in late.items()})
+        states[len(self)] = {j: values[j].at(0).astype(y.dtype) for j, y in late.items()}
         needed = {len(self), *(j for i in self.after for j in self.inputs[i])}
         return states, {i + 1: values[i + 1] for i in self.loop if i + 1 in needed}
 
-    def _take(
-        self, indices: Iterable[int], values: dict[int, Any], states: dict[int, State], through: Through, late: Any
+    def _propagate(
+        self,
+        indices: Iterable[int],
+        values: dict[int, Sequence],
+        states: dict[int, State],
+        visitor: LayerVisitor,
+        path: Path,
+        late: Mapping[int, Sequence],
     ) -> None:
         """Takes the layers at `indices` through the chunk, adding to `values` and `states`."""
         for i in indices:
             xs = (late[j] if j > i else values[j] for j in self.inputs[i])
-            states[i], values[i + 1] = propagate_layer(self.layers[i], i, states[i], through, *xs)
+            states[i], values[i + 1] = propagate_layer(self.layers[i], i, states[i], visitor, path, *xs)
 
 
 def _closure(start: set[int], following: Callable[[int], Iterable[int]]) -> set[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from spikejax.checks import check_integer, check_number
 from spikejax.pytree import Struct
 from spikejax.scan import run
-from spikejax.typing import Array, Cell, WholeSequenceCell
+from spikejax.typing import Array, Cell, StepLimited
 
 NEURONS = 2048
 """How many neurons are simulated."""
@@ -63,7 +63,8 @@ def lif_gain(
     check_number("rate", rate, gt=0, remedy="it is a rate in spikes a step")
     if input_rms is not None:
         check_number("input_rms", input_rms, gt=0)
-    steps = cell.T if isinstance(cell, WholeSequenceCell) else steps
+    most = cell.limits().most if isinstance(cell, StepLimited) else None
+    steps = steps if most is None else most
     check_integer("steps", steps)
     respond = _response(cell, steps, key)
     if input_rms is not None:

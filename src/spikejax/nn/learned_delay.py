@@ -11,14 +11,15 @@ from jax.typing import ArrayLike, DTypeLike
 
 from spikejax.checks import check_integer, check_number
 from spikejax.nn.delay import Delay, History, remember
-from spikejax.typing import Array, Sequence, Shape
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape
 
 
 class Width(nnx.Variable):
     """The width of the Gaussians: set from outside, not trained."""
 
 
-class _Delayed(nnx.Module):
+class _Delayed(nnx.Module, ParallelCell):
     """A past of `max_delay` steps, and how much of each step comes through; a cell."""
 
     def __init__(
@@ -56,12 +57,8 @@ class _Delayed(nnx.Module):
 
     def step(self, state: History, x: Array) -> tuple[History, Array]:
         """One step in time, `x` `[N, *]`."""
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
-
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
-        raise NotImplementedError
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
 
 class LearnedDelay(_Delayed):
@@ -100,14 +97,12 @@ class LearnedDelay(_Delayed):
     ) -> None:
         super().__init__((features,), max_delay, delay, sigma, rngs)
 
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+    def steps(self, state: History, xs: Sequence) -> tuple[History, Steps]:
+        """Many steps at once, as `step` repeated."""
         state, known = remember(state, xs)
         count, taps = known.shape[0] - self.max_delay, self.taps().astype(known.dtype)
-        return state, sum(
-            (taps[k] * known[self.max_delay - k :][:count] for k in range(1, self.max_delay + 1)),
-            taps[0] * known[self.max_delay :],
-        )
+        later = (taps[k] * known[self.max_delay - k :][:count] for k in range(1, self.max_delay + 1))
+        return state, Steps(sum(later, taps[0] * known[self.max_delay :]))
 
     def rounded(self) -> Delay:
         """The delays as they are now, in whole steps."""
@@ -151,14 +146,14 @@ class DelayedLinear(_Delayed):
         super().__init__((in_features, out_features), max_delay, delay, sigma, rngs)
         self.linear = nnx.Linear(in_features, out_features, use_bias=use_bias, rngs=rngs)
 
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static, as `step` repeated."""
+    def steps(self, state: History, xs: Sequence) -> tuple[History, Steps]:
+        """Many steps at once, as `step` repeated."""
         state, known = remember(state, xs)
         kernel = (self.taps() * self.linear.kernel[...]).astype(known.dtype)[::-1]
         batch = known.reshape(known.shape[0], -1, known.shape[-1])
         ys = lax.conv_general_dilated(batch, kernel, (1,), "VALID", dimension_numbers=("WNC", "WIO", "WNC"))
         ys = ys.reshape(-1, *known.shape[1:-1], kernel.shape[-1])
-        return state, ys if self.linear.bias is None else ys + self.linear.bias[...].astype(ys.dtype)
+        return state, Steps(ys if self.linear.bias is None else ys + self.linear.bias[...].astype(ys.dtype))
 
 
 def set_sigma(net: Any, sigma: float | Array) -> None:

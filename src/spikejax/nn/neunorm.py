@@ -8,7 +8,8 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_number
-from spikejax.typing import Array, Sequence, Shape, Static
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, ParallelCell, Shape
 
 
 class Activity(NamedTuple):
@@ -21,7 +22,7 @@ class Activity(NamedTuple):
     activity: Array
 
 
-class NeuNorm(nnx.Module):
+class NeuNorm(nnx.Module, ParallelCell):
     """Subtracts from the spikes of a layer what all its channels did of late at the same place; a cell.
 
         a[t] = k a[t-1] + (1 - k) / C^2 sum over c of x[t, ..., c]        a[-1] = 0
@@ -66,18 +67,17 @@ class NeuNorm(nnx.Module):
 
     def step(self, state: Activity, x: Array) -> tuple[Activity, Array]:
         """One step in time, `x` `[N, H, W, C]`."""
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: Activity, xs: Sequence) -> tuple[Activity, Array]:
-        """Many steps at once, `xs` `[T, N, H, W, C]` or static: only the trace, one a place, goes step by step."""
-        if isinstance(xs, Static):
-            xs = jnp.broadcast_to(xs.value, (xs.steps, *xs.value.shape))
-        drive = (1 - self.k) / xs.shape[-1] ** 2 * xs.sum(-1, keepdims=True, dtype=state.activity.dtype)
+    def steps(self, state: Activity, xs: Sequence) -> tuple[Activity, Steps]:
+        """Many steps at once: only the trace, one a place, goes step by step."""
+        x = xs.all()
+        drive = (1 - self.k) / x.shape[-1] ** 2 * x.sum(-1, keepdims=True, dtype=state.activity.dtype)
 
         def decay(activity: Array, drive: Array) -> tuple[Array, Array]:
             activity = self.k * activity + drive
             return activity, activity
 
         last, activity = lax.scan(decay, state.activity, drive)
-        return Activity(last), (xs - self.weight[...] * activity).astype(xs.dtype)
+        return Activity(last), Steps((x - self.weight[...] * activity).astype(x.dtype))

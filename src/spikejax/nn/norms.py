@@ -8,7 +8,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_elements, check_integer, check_number
-from spikejax.typing import Array, Sequence, Shape, State, Static
+from spikejax.encoding import StepIndex
+from spikejax.sequence import Sequence, Steps, apply_at_once
+from spikejax.typing import Array, ParallelCell, Shape, StepLimits
 
 
 class ThresholdDependentBatchNorm(nnx.BatchNorm):
@@ -40,40 +42,31 @@ class ThresholdDependentBatchNorm(nnx.BatchNorm):
         super().__init__(num_features, scale_init=nnx.initializers.constant(alpha * v_threshold), rngs=rngs, **options)
 
 
-class _EachStep(nnx.Module):
-    """A cell with parameters of its own for each of T steps; its state is the index of the step, `()`, uint32."""
+class _EachStep(nnx.Module, ParallelCell):
+    """Base of cells with parameters of their own for each of T steps."""
 
     T: int
 
-    def check_steps(self, steps: int) -> None:
-        """Raises ValueError where there are more steps than parameters."""
-        if steps > self.T:
-            raise ValueError(
-                f"{type(self).__name__} has parameters for T = {self.T} steps, and cannot run over {steps}: build it "
-                f"with T={steps}"
-            )
+    def limits(self) -> StepLimits:
+        """At most T steps."""
+        return StepLimits(most=self.T, reason=f"{type(self).__name__} has parameters for T = {self.T} steps")
 
-    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> StepIndex:
         """Step 0; the arguments are not needed."""
-        return jnp.zeros((), jnp.uint32)
+        return StepIndex(jnp.zeros((), jnp.uint32))
 
-    def step(self, state: State, x: Array) -> tuple[State, Array]:
+    def step(self, state: StepIndex, x: Array) -> tuple[StepIndex, Array]:
         """One step, `x` `[N, *]`; beyond the last of T it gives NaN where it cannot raise."""
-        state, ys = self.steps(state, jnp.asarray(x)[None])
-        return state, ys[0]
+        state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
+        return state, ys.at(0)
 
-    def steps(self, state: State, xs: Sequence) -> tuple[State, Array]:
-        """Many steps at once."""
-        raise NotImplementedError
-
-    def times(self, state: State, xs: Sequence) -> Array:
+    def times(self, state: StepIndex, xs: Sequence) -> Array:
         """The indices of the steps of a chunk, checked where they are known."""
-        count = xs.steps if isinstance(xs, Static) else xs.shape[0]
+        limit = f"<= {self.T - xs.steps} before {xs.steps} of T = {self.T} steps"
         check_elements(
-            "state", state, lambda t: t + count <= self.T, f"<= {self.T - count} before {count} of T = {self.T} steps",
-            "begin a new sequence with init_state",
-        )  # fmt: skip
-        return state + jnp.arange(count, dtype=jnp.uint32)
+            "state.t", state.t, lambda t: t + xs.steps <= self.T, limit, "begin a new sequence with init_state"
+        )
+        return state.t + jnp.arange(xs.steps, dtype=jnp.uint32)
 
     def at(self, values: nnx.Variable, times: Array) -> Array:
         """The rows of `values` `[T, ...]` that belong to the steps, NaN beyond the last."""
@@ -106,15 +99,12 @@ class TemporalEffectiveBatchNorm(_EachStep):
         self.norm = nnx.BatchNorm(num_features, rngs=rngs, **options)
         self.factor = nnx.Param(jnp.ones(T))
 
-    def steps(self, state: State, xs: Sequence) -> tuple[State, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static."""
+    def steps(self, state: StepIndex, xs: Sequence) -> tuple[StepIndex, Steps]:
+        """Many steps at once."""
         times = self.times(state, xs)
-        if isinstance(xs, Static):
-            ys = self.norm(xs.value)[None]
-        else:
-            ys = self.norm(xs.reshape(-1, *xs.shape[2:])).reshape(xs.shape)
+        ys = apply_at_once(self.norm, xs).all()
         factor = self.at(self.factor, times).astype(ys.dtype)
-        return times[-1] + 1, factor.reshape(-1, *(1,) * (ys.ndim - 1)) * ys
+        return StepIndex(times[-1] + 1), Steps(factor.reshape(-1, *(1,) * (ys.ndim - 1)) * ys)
 
 
 class BatchNormThroughTime(_EachStep):
@@ -150,8 +140,8 @@ class BatchNormThroughTime(_EachStep):
         self.scale = nnx.Param(each["scale"])
         self.mean, self.var = nnx.BatchStat(each["mean"]), nnx.BatchStat(each["var"])
 
-    def steps(self, state: State, xs: Sequence) -> tuple[State, Array]:
-        """Many steps at once, `xs` `[T, N, *]` or static."""
+    def steps(self, state: StepIndex, xs: Sequence) -> tuple[StepIndex, Steps]:
+        """Many steps at once."""
         times = self.times(state, xs)
 
         def one(scale: Array, mean: Array, var: Array, x: Array) -> tuple[Array, Array, Array]:
@@ -161,10 +151,8 @@ class BatchNormThroughTime(_EachStep):
             return y, norm.mean[...], norm.var[...]
 
         scale, mean, var = (self.at(variable, times) for variable in (self.scale, self.mean, self.var))
-        static = isinstance(xs, Static)
-        x = xs.value if static else xs
-        ys, mean, var = jax.vmap(one, (0, 0, 0, None if static else 0))(scale, mean, var, x)
+        ys, mean, var = jax.vmap(one, (0, 0, 0, xs.time_axis))(scale, mean, var, xs.data)
         if not self.use_running_average:
             self.mean[...] = self.mean[...].at[times].set(mean, mode="drop")
             self.var[...] = self.var[...].at[times].set(var, mode="drop")
-        return times[-1] + 1, ys
+        return StepIndex(times[-1] + 1), Steps(ys)

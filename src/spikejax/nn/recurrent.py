@@ -1,7 +1,6 @@
 """A cell whose output comes back to it one step later."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +8,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from spikejax.checks import check_type
-from spikejax.nn.adapter import CellModule, Container, adapt, apply, shape_after, shape_of
-from spikejax.typing import Array, Cell, Loop, Network, Sequence, Shape, State, Static, Through
+from spikejax.nn.cell_module import as_given, as_module
+from spikejax.nn.container import Container
+from spikejax.nn.layer import apply, shape_after, shape_of
+from spikejax.sequence import Sequence, Steps
+from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, Shape, State
 
 
 class RecurrentState(NamedTuple):
@@ -59,12 +61,12 @@ class ElementwiseRecurrent(Container):
         check_type("cell", cell, Cell, "a cell such as sx.LIF()")
         if isinstance(back, Cell) or not callable(back):
             raise TypeError(f"`{name}` must be {kind}, got {type(back).__name__}")
-        self.module = adapt(cell, "cell")
+        self.module = as_module(cell, "cell")
 
     @property
     def cell(self) -> Any:
         """The cell with the present values of its parameters."""
-        return self.module.cell if isinstance(self.module, CellModule) else self.module
+        return as_given(self.module)
 
     def current(self, x: Array, y: Array) -> Array:
         """What the cell gets, from an input and the last output `[N, *]`."""
@@ -89,17 +91,21 @@ class ElementwiseRecurrent(Container):
         inner, y = self.module.step(state.cell, self.current(jnp.asarray(x), state.y))
         return RecurrentState(inner, y.astype(state.y.dtype)), y
 
-    def propagate(self, state: RecurrentState, xs: Sequence, through: Through) -> tuple[State, Any]:
-        """Takes `xs` through; a cell as one cell, and a network so that the driver sees what is inside."""
+    def propagate(
+        self, state: RecurrentState, xs: Sequence, visitor: LayerVisitor, path: Path = ()
+    ) -> tuple[State, Sequence]:
+        """Takes `xs` through; a cell as one cell, and a network so that the visitor sees its layers."""
         if isinstance(self.module, Network):
-            return through((), Loop(partial(self.pure, "propagate_step")), state, xs)
-        return through((), self, state, xs)
+            return visitor.loop(path, self.pure("propagate_step"), state, xs)
+        return visitor.cell(path, self, state, xs)
 
-    def propagate_step(self, state: RecurrentState, xs: Sequence, through: Through) -> tuple[State, Any]:
+    def propagate_step(
+        self, state: RecurrentState, xs: Sequence, visitor: LayerVisitor, path: Path
+    ) -> tuple[State, Sequence]:
         """One step of the network inside."""
-        x = xs.value if isinstance(xs, Static) else xs[0]
-        inner, ys = self.module.propagate(state.cell, self.current(x, state.y)[None], through)
-        return RecurrentState(inner, ys[0].astype(state.y.dtype)), ys
+        x = Steps(self.current(xs.at(0), state.y)[None])
+        inner, ys = self.module.propagate(state.cell, x, visitor, path)
+        return RecurrentState(inner, ys.at(0).astype(state.y.dtype)), ys
 
 
 class Recurrent(ElementwiseRecurrent):

@@ -5,13 +5,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from spikejax.nn.adapter import Layer, WholeSequence
+from spikejax.nn.cell_module import Layer
+from spikejax.nn.container import Container
 from spikejax.nn.sequential import Sequential
-from spikejax.typing import Array, Reverse, Shape, State, Through
-from spikejax.typing import Sequence as Steps
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, LayerVisitor, Path, Shape, State, StepLimited, StepLimits
 
 
-class Reversed(WholeSequence):
+class Reversed(Container, StepLimited):
     """Layers that see the last step first; itself a cell, but for single steps.
 
         y[t] = z[T - 1 - t]      z = layers(x[T - 1], ..., x[0])
@@ -32,6 +33,10 @@ class Reversed(WholeSequence):
     def __init__(self, *layers: Layer) -> None:
         self.net = Sequential(*layers)
 
+    def limits(self) -> StepLimits:
+        """All steps of a run, however many."""
+        return StepLimits(whole=True, reason="Reversed starts at the end of the sequence")
+
     def __len__(self) -> int:
         return len(self.net)
 
@@ -47,8 +52,7 @@ class Reversed(WholeSequence):
         """Not possible: always raises `ValueError`."""
         raise ValueError("Reversed cannot take a single step, because it starts at the end of the sequence: use sx.run")
 
-    def propagate(self, state: State, xs: Steps, through: Through) -> tuple[State, Any]:
+    def propagate(self, state: State, xs: Sequence, visitor: LayerVisitor, path: Path = ()) -> tuple[State, Sequence]:
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
-        _, xs = through((), Reverse(), (), xs)
-        state, ys = self.net.propagate(state, xs, through)
-        return state, through((), Reverse(), (), ys)[1]
+        state, ys = self.net.propagate(state, visitor.reverse(path, xs), visitor, path)
+        return state, visitor.reverse(path, ys)

@@ -1,5 +1,6 @@
 """The chain of layers."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,19 +9,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from spikejax.encoding.timed import Encoder
-from spikejax.nn.adapter import (
-    CellModule,
-    Container,
-    Layer,
-    adapt,
-    apply,
-    cell_of,
-    init_layer,
-    is_stateless,
-    propagate_layer,
-    step_layer,
-)
-from spikejax.typing import Array, Network, Sequence, Shape, State, Through
+from spikejax.nn.cell_module import Layer, as_given, as_module
+from spikejax.nn.container import Container
+from spikejax.nn.layer import apply, init_layer, is_stateless, propagate_layer, step_layer
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, LayerVisitor, Network, Path, Profile, Shape, State
 
 
 class Sequential(Container):
@@ -44,15 +37,14 @@ class Sequential(Container):
     def __init__(self, *layers: Layer) -> None:
         if not layers:
             raise ValueError("`layers` must not be empty: Sequential needs at least one layer")
-        self.layers = nnx.List([adapt(layer, str(i)) for i, layer in enumerate(layers)])
+        self.layers = nnx.List([as_module(layer, str(i)) for i, layer in enumerate(layers)])
 
     def __len__(self) -> int:
         return len(self.layers)
 
     def __getitem__(self, index: int) -> Any:
         """The layer at `index`; a neuron comes back as the cell it was given as, with its present parameters."""
-        layer = self.layers[index]
-        return layer.cell if isinstance(layer, CellModule) else layer
+        return as_given(self.layers[index])
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
         """The states of all layers before the first step.
@@ -81,25 +73,29 @@ class Sequential(Container):
             states.append(new)
         return tuple(states), y
 
-    def propagate(self, state: State, xs: Sequence, through: Through) -> tuple[State, Any]:
+    def propagate(self, state: State, xs: Sequence, visitor: LayerVisitor, path: Path = ()) -> tuple[State, Sequence]:
         """Takes `xs` through every layer; see `spikejax.typing.Network`."""
         states = []
         for i, (layer, old) in enumerate(zip(self.layers, state, strict=True)):
-            new, xs = propagate_layer(layer, i, old, through, xs)
+            new, xs = propagate_layer(layer, i, old, visitor, path, xs)
             states.append(new)
         return tuple(states), xs
 
-    def encodes(self) -> bool:
-        """Whether its first cell is an encoder."""
-        first = next((layer for layer in self.layers if not is_stateless(layer)), None)
-        return first.encodes() if isinstance(first, Network) else isinstance(cell_of(first), Encoder)
+    def profile(self, platform: str) -> Profile:
+        """Facts for the planner; the stateless layers before the first cell can be hoisted."""
+        return replace(super().profile(platform), encodes=self._encodes(platform), hoist=self._hoist)
 
-    def hoist(self, x: Array) -> tuple[Array, "Sequential"]:
-        """Applies the stateless layers before the first cell; the rest keeps the names and the states."""
+    def _encodes(self, platform: str) -> bool:
+        """True if its first cell is an encoder."""
+        first = next((layer for layer in self.layers if not is_stateless(layer)), None)
+        return first.profile(platform).encodes if isinstance(first, Network) else isinstance(as_given(first), Encoder)
+
+    def _hoist(self, x: Array) -> tuple[Array, "Sequential"]:
+        """Applies the stateless layers before the first cell; the rest has the same names and states."""
         rest = list(self.layers)
         for i, layer in enumerate(rest):
-            if isinstance(layer, Network):
-                x, rest[i] = layer.hoist(x)
+            if isinstance(layer, Sequential):
+                x, rest[i] = layer._hoist(x)
                 break
             if not is_stateless(layer):
                 break
@@ -108,5 +104,5 @@ class Sequential(Container):
 
 
 def identity(x: Array) -> Array:
-    """Stands where a layer has been hoisted out of the time loop."""
+    """The place of a layer that has been hoisted out of the loop over time."""
     return x

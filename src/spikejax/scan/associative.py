@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from spikejax.typing import Array, Cell, LinearCell, Sequence, State, Static
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, Cell, LinearCell, Path, State
 
 
 def scan_linear(cell: LinearCell, state: State, xs: Sequence, alive: Array | None = None) -> tuple[State, State, Array]:
@@ -15,7 +16,7 @@ def scan_linear(cell: LinearCell, state: State, xs: Sequence, alive: Array | Non
     Args:
         cell: the cell.
         state: the state to start from.
-        xs: input `[T, N, *]`, or static.
+        xs: input.
         alive: where a sequence has not ended, `[T, N]`; elsewhere the state stays as it is.
 
     Returns:
@@ -24,21 +25,19 @@ def scan_linear(cell: LinearCell, state: State, xs: Sequence, alive: Array | Non
     Raises:
         ValueError: the input and the state differ in shape.
     """
-    static = isinstance(xs, Static)
-    x = jnp.asarray(xs.value if static else xs)
-    steps = xs.steps if static else x.shape[0]
     state = jax.tree.map(jnp.asarray, state)
-    _, y = jax.eval_shape(cell.step, state, x if static else x[0])  # refuses what a step refuses
+    _, y = jax.eval_shape(lambda xs: cell.step(state, xs.at(0)), xs)  # refuses what a step refuses
     # As in a step, the arithmetic is the state's, here at least float32: errors would pile up in products of many a.
     wide = jnp.promote_types(jax.tree.leaves(state)[0].dtype, jnp.float32)
-    coefficients = cell.coefficients if static else jax.vmap(cell.coefficients)
-    a, b = coefficients(x.astype(wide))
+    varying = xs.time_axis is not None
+    coefficients = jax.vmap(cell.coefficients) if varying else cell.coefficients
+    a, b = coefficients(xs.data.astype(wide))
 
     def over_time(leaf: Array, old: Array) -> Array:
         """A coefficient over time, with as many axes as the states `[T, N, *]`."""
-        own = leaf.shape if static else leaf.shape[1:]
-        aligned = leaf.reshape(1 if static else steps, *(1,) * (old.ndim - len(own)), *own)
-        return jnp.broadcast_to(aligned, (steps, *aligned.shape[1:]))
+        shape = leaf.shape[1:] if varying else leaf.shape
+        aligned = leaf.reshape(xs.steps if varying else 1, *(1,) * (old.ndim - len(shape)), *shape)
+        return jnp.broadcast_to(aligned, (xs.steps, *aligned.shape[1:]))
 
     a, b = (jax.tree.map(over_time, coefficient, state) for coefficient in (a, b))
     if alive is not None:
@@ -49,7 +48,7 @@ def scan_linear(cell: LinearCell, state: State, xs: Sequence, alive: Array | Non
     return jax.tree.map(lambda a: a[-1], states), states, ys
 
 
-def check_linear(cell: Cell, path: tuple[int, ...]) -> LinearCell:
+def check_linear(cell: Cell, path: Path) -> LinearCell:
     """`cell`, where it is linear; else raises `ValueError`."""
     if isinstance(cell, LinearCell):
         return cell
@@ -60,7 +59,7 @@ def check_linear(cell: Cell, path: tuple[int, ...]) -> LinearCell:
     )
 
 
-def name_of(cell: Cell, path: tuple[int, ...]) -> str:
+def name_of(cell: Cell, path: Path) -> str:
     """What an error calls a cell."""
     kind = type(cell).__name__
     return f"layer {'.'.join(map(str, path))} ({kind})" if path else kind

@@ -7,7 +7,7 @@ import jax
 
 from spikejax.checks import check_integer, check_option
 from spikejax.kernels import BACKWARDS, RESIDUALS
-from spikejax.typing import Cell, Network, Shape, WholeSequenceCell
+from spikejax.typing import Cell, Network, Profile, Shape, StepLimited, StepLimits
 
 METHODS = ("auto", "fused", "scan", "associative")
 
@@ -99,22 +99,26 @@ def plan(
 
 
 def _choose_chunk(cell: Cell, steps: int, remat: bool, static: Shape | None) -> tuple[int, str]:
-    whole = cell.whole_sequence_reason() if isinstance(cell, Network | WholeSequenceCell) else None
-    if whole:
-        return steps, whole
+    platform = jax.default_backend()
+    profile = cell.profile(platform) if isinstance(cell, Network) else _profile_of_cell(cell)
+    if profile.whole:
+        return steps, profile.whole
     if remat:
         return _divisor(steps, isqrt(steps - 1) + 1), "about sqrt(T), which bounds memory best with remat"
     if not isinstance(cell, Network):
         return steps, "one cell has no layers to interleave"
-    platform = jax.default_backend()
-    slow = cell.slow_in_loop(platform)
-    if slow:
-        return steps, slow
-    if static is None or not cell.encodes():
+    if profile.slow_in_loop:
+        return steps, profile.slow_in_loop
+    if static is None or not profile.encodes:
         return steps, "layer by layer, one matrix product serves all steps"
     most = ENCODED.get(platform, ENCODED_ELSEWHERE)
     chunk = _even(steps, max(1, most // max(1, prod(static))))
     return chunk, f"of a static input an encoder makes {prod(static)} elements a step, to hold about {most} at once"
+
+
+def _profile_of_cell(cell: Cell) -> Profile:
+    limits = cell.limits() if isinstance(cell, StepLimited) else StepLimits()
+    return Profile(whole=limits.reason if limits.whole else None)
 
 
 def _divisor(steps: int, chunk: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from spikejax.scan.probes import Probes
 from spikejax.typing import Array
 
 REDUCTIONS = ("sum", "mean", "max")
@@ -33,6 +34,7 @@ class Recorder:
         asked = (record,) if isinstance(record, str) else record or ()
         self.ways: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(asked)
         self.names, self.lengths = tuple(self.ways), lengths
+        self.unbatched: set[str] = set()
         for name, way in self.ways.items():
             if way is not None and not callable(way) and way not in REDUCTIONS:
                 known = ", ".join(map(repr, REDUCTIONS))
@@ -47,17 +49,18 @@ class Recorder:
         """What is kept of the record with this full name: as for itself, or as for its kind."""
         return self.ways[full] if full in self.ways else self.ways[full.rsplit(".", 1)[-1]]
 
-    def split(self, records: Mapping[str, Any], start: int | Array) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Of a chunk that begins at step `start`, the records that stay step by step, and the others reduced."""
+    def split(self, probes: Probes, start: int | Array) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The records of a chunk that begins at step `start`: those that stay step by step, and the others reduced."""
+        self.unbatched |= probes.unbatched
         by_step, reduced = {}, {}
-        for name, values in records.items():
+        for name, values in probes.records.items():
             way = self.way(name)
             if way is None:
                 by_step[name] = values
             elif callable(way):
                 by_step[name] = _made(name, way, values)
             else:
-                reduced[name] = jax.tree.map(lambda a, way=way: self._reduce(way, a, start), values)
+                reduced[name] = jax.tree.map(partial(self._reduce, name, way, start), values)
         return by_step, reduced
 
     def join(self, before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,19 +79,23 @@ class Recorder:
     def finish(self, reduced: Mapping[str, Any], count: int) -> dict[str, Any]:
         """The reductions over all `count` steps, or the `lengths`."""
 
-        def mean(a: Array) -> Array:
-            per_sample = self.lengths is not None and a.ndim and a.shape[0] == self.lengths.shape[0]
-            return a / (self.lengths.reshape(-1, *(1,) * (a.ndim - 1)) if per_sample else count)  # pyright: ignore[reportOptionalMemberAccess]
+        def mean(name: str, a: Array) -> Array:
+            if self.lengths is None or name in self.unbatched:
+                return a / count
+            return a / self.lengths.reshape(-1, *(1,) * (a.ndim - 1))
 
-        return {n: jax.tree.map(mean, value) if self.way(n) == "mean" else value for n, value in reduced.items()}
+        return {
+            name: jax.tree.map(partial(mean, name), value) if self.way(name) == "mean" else value
+            for name, value in reduced.items()
+        }
 
-    def _reduce(self, way: str, a: Array, start: int | Array) -> Array:
+    def _reduce(self, name: str, way: str, start: int | Array, a: Array) -> Array:
         if way != "max":
             a = a.astype(jnp.promote_types(a.dtype, jnp.float32))
-        rest = _lowest(a) if way == "max" else 0
-        if self.lengths is not None and a.ndim > 1 and a.shape[1] == self.lengths.shape[0]:
+        neutral = _lowest(a) if way == "max" else 0
+        if self.lengths is not None and name not in self.unbatched:
             valid = (start + jnp.arange(a.shape[0]))[:, None] < self.lengths
-            a = jnp.where(valid.reshape(valid.shape + (1,) * (a.ndim - 2)), a, rest)
+            a = jnp.where(valid.reshape(valid.shape + (1,) * (a.ndim - 2)), a, neutral)
         return a.max(0) if way == "max" else a.sum(0)
 
 

@@ -1,18 +1,20 @@
 """The driver: one cell or a whole network over many time steps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.checks import check_number
+from spikejax.scan.chunk import ChunkRunner
+from spikejax.scan.lengths import check_batch_axis, check_lengths, hold
 from spikejax.scan.plan import Plan, plan
+from spikejax.scan.probes import OF_LAYERS, Probes
 from spikejax.scan.record import Record, Recorder
-from spikejax.scan.walk import OF_LAYERS, Walk
-from spikejax.typing import Array, Cell, Network, Propagate, Sequence, State, Static
+from spikejax.sequence import Sequence, Static, Steps
+from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwork, State
 
 
 def run(
@@ -83,101 +85,114 @@ def run(
             f"`cell` must have `init_state` and `step`, got {type(cell).__name__}: wrap layers in sx.nn.Sequential"
         )
     inputs = _inputs(jnp.asarray(xs), steps)
-    shape = inputs.value.shape if isinstance(inputs, Static) else inputs.shape[1:]
-    count = inputs.steps if isinstance(inputs, Static) else inputs.shape[0]
-    static = shape if isinstance(inputs, Static) else None
+    shape, static = inputs.shape, inputs.time_axis is None
     chosen = plan(
-        cell, count, chunk=chunk, remat=remat, method=method, residuals=residuals, backward=backward, static=static
+        cell,
+        inputs.steps,
+        chunk=chunk,
+        remat=remat,
+        method=method,
+        residuals=residuals,
+        backward=backward,
+        static=shape if static else None,
     )
     if state is None:
-        dtype = jnp.promote_types(jnp.asarray(xs).dtype, jnp.float32)
-        state = cell.init_state(shape, dtype)
+        state = cell.init_state(shape, jnp.promote_types(inputs.dtype, jnp.float32))
     else:
         _check_state(cell, state, shape, steps)
-    valid = None if lengths is None else _lengths(lengths, shape[0], count)
-    recorder, moved = Recorder(record, valid), _moved(perturb, count)
-
-    looked_at = any(name.split(".")[-1] in OF_LAYERS for name in (*recorder.names, *moved))
-    if isinstance(cell, Network) and isinstance(inputs, Static) and not looked_at:
-        value, cell = cell.hoist(inputs.value)
-        inputs = Static(value, inputs.steps)
-    propagate, variables, restore = cell.pure() if isinstance(cell, Network) else _alone(cell)
-    carry = variables, state
-    (variables, state), ys, records, reduced = _over_chunks(propagate, carry, inputs, moved, chosen, recorder)
-    restore(variables)
+    valid = None if lengths is None else check_lengths(lengths, shape[0], inputs.steps)
     if valid is not None:
-        ys, records = jax.tree.map(lambda a: _hold(a, valid), (ys, records))
+        check_batch_axis(cell, state, shape)
+    recorder, perturb = Recorder(record, valid), _perturbations(perturb, inputs.steps)
+
+    probed = any(name.split(".")[-1] in OF_LAYERS for name in (*recorder.names, *perturb))
+    if isinstance(cell, Network) and static and not probed:
+        hoist = cell.profile(jax.default_backend()).hoist
+        if hoist is not None:
+            value, cell = hoist(inputs.data)
+            inputs = Static(value, inputs.steps)
+    pure = cell.pure() if isinstance(cell, Network) else _pure_cell(cell)
+    (variables, state), ys, records, reduced = _over_chunks(pure, state, inputs, perturb, chosen, recorder)
+    pure.restore(variables)
+    if valid is not None:
+        stay = partial(hold, lengths=valid)
+        ys, batched = stay(ys), {name: value for name, value in records.items() if name not in recorder.unbatched}
+        records |= jax.tree.map(stay, batched)
     return state, ys if record is None else (ys, records | reduced)
 
 
 def _over_chunks(
-    propagate: Propagate, carry: Any, xs: Sequence, moved: dict[str, Array], plan: Plan, recorder: Recorder
+    pure: PureNetwork, state: State, xs: Sequence, perturb: Mapping[str, Array], plan: Plan, recorder: Recorder
 ) -> tuple[Any, Array, dict[str, Any], dict[str, Any]]:
     """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
 
-    def one_chunk(carry: Any, start: int | Array, xs: Sequence, moved: dict[str, Array]) -> tuple[Any, Any, Any]:
-        walk = Walk(plan, start, recorder.lengths, recorder.names, moved)
+    def one_chunk(carry: Any, start: int | Array, xs: Sequence, perturb: Mapping[str, Array]) -> tuple[Any, Any, Any]:
+        probes = Probes(recorder.names, perturb)
         variables, state = carry
-        variables, state, ys = propagate(variables, state, xs, walk)
-        if isinstance(ys, Static):
-            ys = jnp.broadcast_to(ys.value, (ys.steps, *ys.value.shape))
-        walk.check_names()
-        by_step, reduced = recorder.split(walk.records, start)
-        return (variables, state), (ys, by_step), reduced
+        variables, state, ys = pure.propagate(
+            variables, state, xs, ChunkRunner(plan, probes, start, recorder.lengths), ()
+        )
+        probes.check_names()
+        by_step, reduced = recorder.split(probes, start)
+        return (variables, state), (ys.all(), by_step), reduced
 
     inner = jax.checkpoint(one_chunk, prevent_cse=False) if plan.remat else one_chunk
     outer = jax.checkpoint(one_chunk) if plan.remat else one_chunk
+    carry = pure.variables, state
     count, rest = divmod(plan.steps, plan.chunk)
     if count == 1 and not rest:
-        carry, (ys, by_step), reduced = outer(carry, 0, xs, moved)
+        carry, (ys, by_step), reduced = outer(carry, 0, xs, perturb)
         return carry, ys, by_step, recorder.finish(reduced, plan.steps)
 
-    def body(carry: Any, inputs: tuple[Array, Any, Any]) -> tuple[Any, Any]:
-        start, part, moved = inputs
-        inner_carry, so_far = carry
-        part = Static(xs.value, plan.chunk) if isinstance(xs, Static) else part
-        inner_carry, out, reduced = inner(inner_carry, start, part, moved)
-        return (inner_carry, recorder.join(so_far, reduced)), out
+    def body(carry: Any, part: Sequence, others: tuple[Array, Mapping[str, Array]]) -> tuple[Any, Any]:
+        inner_carry, reduced = carry
+        inner_carry, out, more = inner(inner_carry, others[0], part, others[1])
+        return (inner_carry, recorder.join(reduced, more)), out
 
     whole = count * plan.chunk
-    cut = lambda a: a[:whole].reshape(count, plan.chunk, *a.shape[1:])  # noqa: E731
-    parts, pushes = None if isinstance(xs, Static) else cut(xs), jax.tree.map(cut, moved)
-    first = Static(xs.value, plan.chunk) if isinstance(xs, Static) else xs[: plan.chunk]
-    shapes = _shapes_reduced(one_chunk, carry, first, jax.tree.map(lambda a: a[: plan.chunk], moved), recorder)
-    starts = jnp.arange(count) * plan.chunk
-    (carry, reduced), out = lax.scan(body, (carry, recorder.nothing(shapes)), (starts, parts, pushes))
+    shapes = _shapes_reduced(one_chunk, carry, xs.first(plan.chunk), _cut(perturb, 0, plan.chunk), recorder)
+    by_chunk = jax.tree.map(lambda a: a[:whole].reshape(count, plan.chunk, *a.shape[1:]), dict(perturb))
+    others = jnp.arange(count) * plan.chunk, by_chunk
+    (carry, reduced), out = xs.first(whole).scan_chunks(body, (carry, recorder.nothing(shapes)), others, plan.chunk)
     out = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), out)
     if rest:
-        part = Static(xs.value, rest) if isinstance(xs, Static) else xs[whole:]
-        carry, last, more = outer(carry, whole, part, jax.tree.map(lambda a: a[whole:], moved))
+        carry, last, more = outer(carry, whole, xs.after(whole), _cut(perturb, whole, plan.steps))
         out = jax.tree.map(lambda a, b: jnp.concatenate((a, b)), out, last)
         reduced = recorder.join(reduced, more)
     return carry, *out, recorder.finish(reduced, plan.steps)
 
 
-def _shapes_reduced(one_chunk: Any, carry: Any, xs: Sequence, moved: Any, recorder: Recorder) -> dict[str, Any]:
+def _cut(perturb: Mapping[str, Array], start: int, end: int) -> dict[str, Array]:
+    return {name: a[start:end] for name, a in perturb.items()}
+
+
+def _shapes_reduced(
+    one_chunk: Any, carry: Any, xs: Sequence, perturb: Mapping[str, Array], recorder: Recorder
+) -> dict[str, Any]:
     """The shapes of what is reduced over time."""
     if not any(isinstance(way, str) for way in recorder.ways.values()):
         return {}
-    return jax.eval_shape(lambda *given: one_chunk(*given)[2], carry, 0, xs, moved)
+    return jax.eval_shape(lambda *args: one_chunk(*args)[2], carry, 0, xs, perturb)
 
 
-def _moved(perturb: Mapping[str, ArrayLike] | None, steps: int) -> dict[str, Array]:
-    """What is added to inputs and outputs, with as many steps as the run."""
-    moved = {name: jnp.asarray(value) for name, value in (perturb or {}).items()}
-    for name, value in moved.items():
+def _perturbations(perturb: Mapping[str, ArrayLike] | None, steps: int) -> dict[str, Array]:
+    """Arrays to add to inputs and outputs, with as many steps as the run."""
+    arrays = {name: jnp.asarray(value) for name, value in (perturb or {}).items()}
+    for name, value in arrays.items():
         if value.ndim < 1 or value.shape[0] != steps:
             raise ValueError(f"`perturb`[{name!r}] must be [T, N, *] with {steps} time steps, got shape {value.shape}")
-    return moved
+    return arrays
 
 
-def _alone(cell: Cell) -> tuple[Propagate, Any, Callable[[Any], None]]:
-    """What `Network.pure` gives, of a cell that is no network."""
+def _pure_cell(cell: Cell) -> PureNetwork:
+    """A cell that is no network, as a network of which it is the only layer."""
 
-    def propagate(variables: Any, state: State, xs: Sequence, through: Any) -> tuple[Any, State, Array]:
-        return variables, *through((), cell, state, xs)
+    def propagate(
+        variables: Any, state: State, xs: Sequence, visitor: LayerVisitor, path: Path
+    ) -> tuple[Any, State, Sequence]:
+        return variables, *visitor.cell(path, cell, state, xs)
 
-    return propagate, (), lambda _: None
+    return PureNetwork(propagate, (), lambda _: None)
 
 
 def _inputs(xs: Array, steps: int | None) -> Sequence:
@@ -193,7 +208,7 @@ def _inputs(xs: Array, steps: int | None) -> Sequence:
         )
     if xs.shape[0] == 0:
         raise ValueError(f"`xs` must have at least one time step, got shape {xs.shape} with T = 0")
-    return xs
+    return Steps(xs)
 
 
 def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | None) -> None:
@@ -226,21 +241,3 @@ def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | 
                 f"`state`{name} must have shape {want.shape} for inputs {shape}, got {jnp.shape(have)}: make it with "
                 f"init_state({shape}), or pass state=None"
             )
-
-
-def _lengths(lengths: ArrayLike, batch: int, steps: int) -> Array:
-    """The valid steps of each sequence, checked."""
-    with jax.ensure_compile_time_eval():  # under jit too, known values are checked
-        valid = jnp.asarray(lengths)
-    if valid.shape != (batch,) or not jnp.issubdtype(valid.dtype, jnp.integer):
-        raise ValueError(
-            f"`lengths` must be one integer a sequence, shape ({batch},), got {valid.dtype} of shape {valid.shape}"
-        )
-    check_number("lengths", valid, ge=1, le=steps, remedy=f"there are {steps} time steps")
-    return valid
-
-
-def _hold(ys: Array, lengths: Array) -> Array:
-    """Outputs `[T, N, *]` that stay as they were at each sequence's last valid step."""
-    times = jnp.minimum(jnp.arange(ys.shape[0])[:, None], lengths[None] - 1)
-    return ys[times, jnp.arange(lengths.shape[0])[None]]

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from spikejax.checks import check_integer
 from spikejax.losses import firing_rate, mse_rate
 from spikejax.nn import Container
+from spikejax.nn.pure import PureModule
 from spikejax.scan import run
 from spikejax.typing import Array
 
@@ -99,18 +100,18 @@ class Trainer:
         self.run_options = {"steps": steps, "chunk": chunk, "remat": remat}
         self.key = jax.random.key(seed)
         net.train()
-        self.train_graph, self._params, self._variables = nnx.split(net, nnx.Param, ...)
+        self._train_net = PureModule(net)
         net.eval()
-        self.eval_graph = nnx.graphdef(net)
+        self._eval_net = PureModule(net)
         self._order = jax.jit(self._shuffled, static_argnums=1)
         self._one_batch = jax.jit(self._train_batch, donate_argnums=0)
         self._many_batches = jax.jit(self._train_batches, donate_argnums=0)
         self.evaluate = jax.jit(self._evaluate)
-        self.looped = net.slow_in_loop(jax.default_backend()) is None
+        self.looped = net.profile(jax.default_backend()).slow_in_loop is None
 
     def init(self) -> TrainState:
         """The state before the first batch."""
-        params, variables = jax.tree.map(jnp.copy, (self._params, self._variables))
+        params, variables = jax.tree.map(jnp.copy, (self._train_net.params, self._train_net.variables))
         return TrainState(jnp.zeros((), jnp.int32), params, variables, self.optimizer.init(params), Totals.zero())
 
     def batches_per_epoch(self, samples: int) -> int:
@@ -125,7 +126,7 @@ class Trainer:
 
     def network(self, state: TrainState) -> Any:
         """The network in eval mode, with the parameters of `state`."""
-        return nnx.merge(self.eval_graph, state.params, state.variables, copy=True)
+        return self._eval_net.bind(state.params, state.variables)
 
     def train(self, state: TrainState, x: Array, y: Array, batches: int) -> TrainState:
         """Trains the next `batches` batches of the present epoch; `state` is used up.
@@ -161,7 +162,7 @@ class Trainer:
         key = jax.random.fold_in(jax.random.fold_in(self.key, 2), state.step)
         objective = jax.value_and_grad(self._forward, argnums=1, has_aux=True)
         (loss, (variables, correct)), grads = objective(
-            self.train_graph, state.params, state.variables, x[pick], y[pick], key
+            self._train_net, state.params, state.variables, x[pick], y[pick], key
         )
         updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
         totals = _add(state.totals, loss, correct, self.batch_size)
@@ -176,7 +177,7 @@ class Trainer:
         def one_batch(totals: Totals, inputs: tuple[Array, Array, Array]) -> tuple[Totals, None]:
             x, y, index = inputs
             key = jax.random.fold_in(jax.random.fold_in(self.key, 3), index)
-            loss, (_, correct) = self._forward(self.eval_graph, state.params, state.variables, x, y, key)
+            loss, (_, correct) = self._forward(self._eval_net, state.params, state.variables, x, y, key)
             return _add(totals, loss, correct, x.shape[0]), None
 
         whole = count * size
@@ -187,14 +188,14 @@ class Trainer:
         return totals
 
     def _forward(
-        self, graph: Any, params: Any, variables: Any, x: Array, y: Array, key: Array
-    ) -> tuple[Array, tuple[Any, Array]]:
+        self, net: PureModule, params: nnx.State, variables: nnx.State, x: Array, y: Array, key: Array
+    ) -> tuple[Array, tuple[nnx.State, Array]]:
         """Loss of one batch, with the variables after it and the number of right answers."""
-        net = nnx.merge(graph, params, variables, copy=True)
         x = x.astype(jnp.float32) / self.scale
-        _, outs = run(net, x, net.init_state(x.shape, key=key), **self.run_options)
+        outputs = lambda net: run(net, x, net.init_state(x.shape, key=key), **self.run_options)[1]  # noqa: E731
+        variables, outs = net.call(outputs, params, variables)
         correct = jnp.sum(firing_rate(outs).argmax(-1) == y)
-        return self.loss(outs, y), (nnx.state(net, nnx.Not(nnx.Param)), correct)
+        return self.loss(outs, y), (variables, correct)
 
 
 def _add(totals: Totals, loss: Array, correct: Array, count: int) -> Totals:

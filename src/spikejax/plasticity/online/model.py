@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import PathParts
 
-from spikejax.nn.adapter import whole_sequence_parts
+from spikejax.nn.layer import limited_parts
 from spikejax.plasticity.online.signal import Signal
 from spikejax.plasticity.online.step import OnlineStep
 from spikejax.typing import Array, Network, State
@@ -92,11 +92,12 @@ def split_network(net: Network, loss: StepLoss) -> tuple[Objective, nnx.State, n
         ValueError: it holds a cell that takes its whole sequence at once.
     """
     check_module(net)
-    for name, cell in whole_sequence_parts(net):
-        raise ValueError(
-            f"`net` cannot learn online: layer {name} ({type(cell).__name__}) takes its whole sequence at once and has "
-            f"no single step: use BPTT()"
-        )
+    for name, limits in limited_parts(net):
+        if limits.whole:
+            raise ValueError(
+                f"`net` cannot learn online: layer {name} takes its whole sequence at once and has no single step, "
+                f"since {limits.reason}: use BPTT()"
+            )
     graph, params, variables = nnx.split(net, nnx.Param, ...)
     return Objective(graph, loss), params, variables
 

@@ -10,6 +10,7 @@ from flax import nnx
 from spikejax.kernels.template import has_gradient
 from spikejax.plasticity.online.columns import Columns, columns_of
 from spikejax.pytree import Struct
+from spikejax.sequence import Steps
 from spikejax.typing import Array
 
 Parameters = dict[str, dict[str, Array]]
@@ -77,11 +78,10 @@ class Layer:
         return {name: leaf for name, leaf in self.parameters.items() if has_gradient(leaf)}
 
 
-@dataclass(frozen=True, eq=False)
-class Signal:
-    """A value of one step.
+class Signal(Steps):
+    """A value of one step, as a sequence of length 1 that knows its origin.
 
-    Attributes:
+    Args:
         value: the value `[N, *]`.
         path: the path of the layer that gave it, "input" for the input of the network.
         cells: paths of the cells from whose outputs of this step it was made.
@@ -92,16 +92,29 @@ class Signal:
 
     value: Array
     path: str
-    cells: frozenset[str] = frozenset()
-    layer: Layer | None = None
-    inputs: "tuple[Signal, ...]" = ()
+    cells: frozenset[str]
+    layer: Layer | None
+    inputs: "tuple[Signal, ...]"
 
-    def __getitem__(self, index: int) -> Array:
+    def __init__(
+        self,
+        value: Array,
+        path: str,
+        cells: frozenset[str] = frozenset(),
+        layer: Layer | None = None,
+        inputs: "tuple[Signal, ...]" = (),
+    ) -> None:
+        super().__init__(value[None])
+        fields = {"value": value, "path": path, "cells": cells, "layer": layer, "inputs": inputs}
+        for name, field in fields.items():
+            object.__setattr__(self, name, field)  # a sequence is frozen
+
+    def at(self, t: Array | int) -> Array:
         """The value, at the only step there is."""
-        return self.value[None][index]
+        return self.value
 
     @classmethod
-    def after(cls, layer: Layer, value: Array, *inputs: "Signal") -> "Signal":
+    def made_by(cls, layer: Layer, value: Array, *inputs: "Signal") -> "Signal":
         """The output of a layer without a state."""
         cells = frozenset[str]().union(*(signal.cells for signal in inputs))
         if not layer.trainable() and all(signal.layer is None for signal in inputs):

@@ -9,10 +9,11 @@ from jax.lax import stop_gradient
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels.template import floats
-from spikejax.nn.adapter import apply
+from spikejax.nn.layer import apply
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent, RecurrentState
 from spikejax.plasticity.online.signal import Layer, Signal
-from spikejax.typing import Array, Loop, State, Stateless
+from spikejax.sequence import Sequence
+from spikejax.typing import Array, LayerVisitor, Path, PureNetwork, State, Stateless
 
 Memory = dict[str, Any]
 """What a rule carries from step to step, by the path of the cell."""
@@ -57,7 +58,7 @@ class CellRule(Protocol):
         ...
 
 
-class OnlineStep:
+class OnlineStep(LayerVisitor):
     """Takes the layers of a network through one step; lives while the step is traced.
 
     Args:
@@ -77,16 +78,7 @@ class OnlineStep:
         self.outputs: dict[str, tuple[Array, Array]] = {}
         self.eligibilities: dict[str, Any] = {}
 
-    def __call__(self, path: tuple[int, ...], layer: Any, state: State, xs: Any) -> tuple[State, Any]:
-        name = ".".join(map(str, path))
-        if isinstance(layer, Loop):
-            return self.loop(name, layer, state, xs)
-        if isinstance(layer, Stateless):
-            inputs = xs if isinstance(xs, tuple) else (xs,)
-            return state, self.stateless(name, layer, *(self._signal(name, x) for x in inputs))
-        return self.cell(name, layer, state, self._signal(name, xs))
-
-    def _signal(self, path: str, xs: Any) -> Signal:
+    def _signal(self, path: str, xs: Sequence) -> Signal:
         """The input of a layer; refused where no layer gave it and the rule has to know its origin."""
         if isinstance(xs, Signal):
             return xs
@@ -95,14 +87,22 @@ class OnlineStep:
                 f"the input of layer {path} is what the network around it has computed, and no layer: give that "
                 f"computation to the network as a layer"
             )
-        return Signal(xs[0], f"{path}.input")
+        return Signal(xs.at(0), f"{path}.input")
 
-    def stateless(self, path: str, layer: Stateless, *inputs: Signal) -> Signal:
+    def stateless(self, path: Path, layer: Stateless, *inputs: Sequence) -> Sequence:
         """The layer itself."""
-        return _apply(path, layer.layer, partial(_named, path), *inputs)
+        name = _name(path)
+        return _apply(name, layer.layer, partial(_named, name), *(self._signal(name, xs) for xs in inputs))
 
-    def cell(self, path: str, cell: Any, state: State, xs: Signal) -> tuple[State, Signal]:
+    def cell(self, path: Path, cell: Any, state: State, xs: Sequence) -> tuple[State, Sequence]:
         """One step of a cell by the rule; a cell whose state does not change is a layer without one."""
+        return self._cell(_name(path), cell, state, self._signal(_name(path), xs))
+
+    def reverse(self, path: Path, xs: Sequence) -> Sequence:
+        """Refuses: a network that reads from the end has no single step."""
+        raise self.rule.refusal(f"layer {_name(path)} reads the sequence from its end")
+
+    def _cell(self, path: str, cell: Any, state: State, xs: Signal) -> tuple[State, Signal]:
         if isinstance(cell, ElementwiseRecurrent):
             new, y = self.rule.take(self, CellInput(path, cell.cell, state.cell, _with_feedback(path, cell, state, xs)))
             state = RecurrentState(new, y.astype(state.y.dtype))
@@ -112,7 +112,7 @@ class OnlineStep:
             record = Layer.of(path, cell, lambda cell, state, x: cell.step(state, x)[1], state)
             new, y = cell.step(state, xs.value)
             if all(a is b for a, b in zip(floats(new), floats(state), strict=True)):
-                return new, Signal.after(record.compared(cell, new), y, xs)
+                return new, Signal.made_by(record.compared(cell, new), y, xs)
             state, y = self.rule.take(self, CellInput(path, cell, state, xs))
         if not self.local:
             return state, Signal(y, path, frozenset((path,)))
@@ -121,7 +121,7 @@ class OnlineStep:
             self.outputs[path] = (y, signal.value)
         return state, signal
 
-    def loop(self, path: str, loop: Loop, state: State, inputs: Any) -> tuple[State, Any]:
+    def loop(self, path: Path, network: PureNetwork, state: State, inputs: Any) -> tuple[State, Any]:
         """One step of a loop, for rules that take the past as a constant.
 
         Raises:
@@ -129,13 +129,16 @@ class OnlineStep:
         """
         if self.rule.remembers:
             raise self.rule.refusal(
-                f"the outputs of layers come back to others in {path!r} through whole layers, and not to one neuron in "
-                f"a Recurrent"
+                f"the outputs of layers come back to others in {_name(path)!r} through whole layers, and not to one "
+                f"neuron in a Recurrent"
             )
-        propagate, variables, restore = loop.pure()
-        variables, state, out = propagate(variables, state, inputs, self)
-        restore(variables)
+        variables, state, out = network.propagate(network.variables, state, inputs, self, path)
+        network.restore(variables)
         return state, out
+
+
+def _name(path: Path) -> str:
+    return ".".join(map(str, path))
 
 
 def _with_feedback(path: str, cell: ElementwiseRecurrent, state: RecurrentState, x: Signal) -> Signal:
@@ -151,7 +154,7 @@ def _apply(path: str, layer: Any, call: Callable[..., Array], *inputs: Signal) -
     """The signal that a layer makes of others by `call(layer, (), *inputs)`."""
     record = Layer.of(path, layer, call)
     value = call(layer, (), *(signal.value for signal in inputs))
-    return Signal.after(record.compared(layer), value, *inputs)
+    return Signal.made_by(record.compared(layer), value, *inputs)
 
 
 def _call(layer: Any, _: Any, *inputs: Array) -> Array:
