@@ -21,7 +21,7 @@ from spikejax.export.chain.modules import (
 from spikejax.export.chain.specs import DenseSpec, LayerSpec, NeuronSpec
 from spikejax.export.chain.synapses import read_conv, read_dense
 from spikejax.export.support import Format, written_class
-from spikejax.typing import Network, Shape
+from spikejax.typing import Cell, Network, Shape
 
 Reader = Callable[[str, Any, Shape], LayerSpec | None]
 """`(name, module, inputs)` to the plain form of a layer; None where nothing of it is left in inference."""
@@ -100,7 +100,7 @@ class _Reading:
             else:
                 yield name, module
 
-    def is_batch_norm(self, name: str, module: Any) -> bool:
+    def is_batch_norm(self, name: str, module: object) -> bool:
         """True for a layer that is folded into the one before it."""
         folded = (nnx.BatchNorm, nn.ThresholdDependentBatchNorm)
         return isinstance(module, nnx.BatchNorm) and written_class(name, module, self.target) in folded
@@ -140,7 +140,7 @@ class _Reading:
         return replace(neurons, kind=type(module).__name__, module=module, feedback=weights)
 
 
-def read_neurons(name: str, cell: Any, inputs: Shape, model: type) -> NeuronSpec:
+def read_neurons(name: str, cell: Cell, inputs: Shape, model: type) -> NeuronSpec:
     """Neurons, or an encoder, of the equations of `model`.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from inspect import signature
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -143,7 +142,12 @@ def per_axis(value: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:
     return (value,) * axes if isinstance(value, int) else tuple(value)
 
 
-def padding_pairs(padding: Any, extents: Shape, strides: tuple[int, ...], window: tuple[int, ...]) -> Padding:
+def padding_pairs(
+    padding: str | int | Sequence[int | Sequence[int]],
+    extents: Shape,
+    strides: tuple[int, ...],
+    window: tuple[int, ...],
+) -> Padding:
     """Padding before and after each axis, from any form that Flax takes."""
     if isinstance(padding, str):
         return tuple(lax.padtype_to_pads(extents, window, strides, padding))

@@ -86,7 +86,7 @@ def chip_of(
     return chip_blocks(net, sample_shape)
 
 
-def is_quantized(net: Any) -> bool:
+def is_quantized(net: object) -> bool:
     """True if `quantized` made this network."""
     cells = [net[i] for i in range(len(net))] if isinstance(net, nn.Sequential) else []
     return any(isinstance(cell.cell if isinstance(cell, nn.Recurrent) else cell, LoihiLIF) for cell in cells)

@@ -256,7 +256,7 @@ def _cores(block: Block) -> int:
     return math.ceil(max(needs))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3g}"
     return str(value)

@@ -115,7 +115,7 @@ class _Lowering:
             **_NEURONS_LATER,
         )
 
-    def _unpooled(self, kernel: Any, first: tuple[int, ...]) -> np.ndarray:
+    def _unpooled(self, kernel: jax.Array, first: tuple[int, ...]) -> np.ndarray:
         def prepare(x: jax.Array) -> jax.Array:
             for layer in self.before:
                 x = layer.module(x)

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,5 +48,5 @@ def simulate_fixed_point(net: PathLike | nn.Sequential, spikes: Array, *, steps:
 
 
 @jax.jit(static_argnums=(0, 3))
-def _run(graph: Any, variables: Any, spikes: Array, steps: int | None) -> Array:
+def _run(graph: nnx.GraphDef, variables: nnx.State, spikes: Array, steps: int | None) -> Array:
     return run(nnx.merge(graph, variables), spikes, steps=steps)[1]

@@ -39,7 +39,7 @@ class NodeContext:
     dt: float
     if_gain: IfGain
 
-    def error(self, field: str, value: Any, limit: str, remedy: str) -> ValueError:
+    def error(self, field: str, value: object, limit: str, remedy: str) -> ValueError:
         """The error of a field of the node."""
         kind = type(self.node).__name__
         return ValueError(f"node {self.name!r} ({kind}): `{field}` must be {limit}, got {value}: {remedy}")

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from spikejax.checks import check_number
 
@@ -45,17 +46,17 @@ def flattened(shape: tuple[int, ...]) -> np.ndarray | None:
     return None if (order == np.arange(order.size)).all() else order
 
 
-def just_below(threshold: Any) -> np.ndarray:
+def just_below(threshold: ArrayLike) -> np.ndarray:
     """The threshold of which `v > it` is `v >= threshold`, for any v in float32."""
     return _next(threshold, -np.inf)
 
 
-def just_above(threshold: Any) -> np.ndarray:
+def just_above(threshold: ArrayLike) -> np.ndarray:
     """The threshold of which `v >= it` is `v > threshold`, for any v in float32."""
     return _next(threshold, np.inf)
 
 
-def _next(threshold: Any, towards: float) -> np.ndarray:
+def _next(threshold: ArrayLike, towards: float) -> np.ndarray:
     """The neighbour in float32, without the denormal numbers next to 0, which XLA takes for 0."""
     here = np.asarray(threshold, np.float32)
     there = np.nextafter(here, np.float32(towards))

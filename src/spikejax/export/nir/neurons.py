@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from spikejax.typing import Array
 
 Named = list[tuple[str, Any]]
 """NIR's nodes for one layer, in order, each with what its name ends in."""
+
+Leaky = LIF | LeakyIntegrator | LinearLIF
+Weights = TypeVar("Weights", bound=DenseSpec | ConvSpec)
 
 LEAKY = (LIF, LeakyIntegrator, LinearLIF)
 
@@ -92,12 +95,12 @@ def _takes_gain(layer: NeuronSpec) -> bool:
     return layer.model in LEAKY and not cell.decay_input and np.ndim(cell.tau) <= 1 and not _without_leak(cell)
 
 
-def _scaled(layer: Any, gain: np.ndarray) -> Any:
+def _scaled(layer: Weights, gain: np.ndarray) -> Weights:
     bias = None if layer.bias is None else (layer.bias * gain).astype(layer.bias.dtype)
     return replace(layer, kernel=(layer.kernel * gain).astype(layer.kernel.dtype), bias=bias)
 
 
-def _without_leak(cell: Any) -> bool:
+def _without_leak(cell: Leaky) -> bool:
     """True if the cell integrates; raises where only some of its neurons do, or their input has no effect."""
     infinite = np.isinf(np.asarray(cell.tau))
     if infinite.any() and (cell.decay_input or not infinite.all()):
@@ -105,43 +108,43 @@ def _without_leak(cell: Any) -> bool:
     return bool(infinite.all())
 
 
-def _if(cell: Any, layout: FeatureLayout, dt: float) -> Named:
+def _if(cell: IF | LIF, layout: FeatureLayout, dt: float) -> Named:
     """With v' = r I and r = 1 / dt one step adds the input."""
     node = library().IF(
-        r=layout.full(1 / dt), v_threshold=layout.full(just_below(cell.v_threshold)), v_reset=layout.full(cell.v_reset)
+        r=layout.full(1 / dt), v_threshold=layout.full(just_below(cell.v_threshold)), v_reset=layout.full(cell.v_rest)
     )
     return [("", node)]
 
 
-def _leak(cell: Any, v_leak: Any, layout: FeatureLayout, dt: float) -> dict[str, np.ndarray]:
+def _leak(cell: Leaky, v_leak: float | Array, layout: FeatureLayout, dt: float) -> dict[str, np.ndarray]:
     """The fields of LI and LIF: r = 1, or tau / dt where the input is not divided by tau."""
     tau = np.asarray(cell.tau, np.float64)
     r = 1.0 if cell.decay_input else tau
     return {"tau": layout.full(tau * dt), "r": layout.full(r), "v_leak": layout.full(v_leak)}
 
 
-def _lif(cell: Any, layout: FeatureLayout, dt: float) -> Named:
+def _lif(cell: LIF, layout: FeatureLayout, dt: float) -> Named:
     if _without_leak(cell):
         return _if(cell, layout, dt)
-    reset = layout.full(cell.v_reset)
+    reset = layout.full(cell.v_rest)
     threshold = layout.full(just_below(cell.v_threshold))
-    leak = _leak(cell, cell.v_reset, layout, dt)
+    leak = _leak(cell, cell.v_rest, layout, dt)
     return [("", library().LIF(**leak, v_threshold=threshold, v_reset=reset))]
 
 
-def _li(cell: Any, layout: FeatureLayout, dt: float) -> Named:
+def _li(cell: LeakyIntegrator | LinearLIF, layout: FeatureLayout, dt: float) -> Named:
     nir = library()
     if _without_leak(cell):
         return [("", nir.I(r=layout.full(1 / dt)))]
     return [("", nir.LI(**_leak(cell, 0.0, layout, dt)))]
 
 
-def _linear_lif(cell: Any, layout: FeatureLayout, dt: float) -> Named:
+def _linear_lif(cell: LinearLIF, layout: FeatureLayout, dt: float) -> Named:
     threshold = library().Threshold(threshold=layout.full(just_below(cell.v_threshold)))
     return [*_li(cell, layout, dt), ("_threshold", threshold)]
 
 
-def _cuba(cell: Any, layout: FeatureLayout, dt: float) -> Named:
+def _cuba(cell: CubaLIF, layout: FeatureLayout, dt: float) -> Named:
     """With r = tau_mem / dt, as the other libraries want it, and w_in = tau_syn / dt times what gain is left.
 
     The gain of the current can stand before it, because the current is linear in the input. With tau_syn = 1 the
@@ -158,7 +161,7 @@ def _cuba(cell: Any, layout: FeatureLayout, dt: float) -> Named:
         "r": layout.full(tau),
         "v_leak": layout.full(cell.v_rest),
         "v_threshold": layout.full(just_below(cell.v_threshold)),
-        "v_reset": layout.full(cell.v_reset),
+        "v_reset": layout.full(np.asarray(cell.v_reset, np.float64)),
     }
     if (tau_syn == 1).all():
         shared["r"] = layout.full(w_in * r if cell.decay_input else w_in * r * tau)

@@ -12,7 +12,7 @@ from flax import nnx
 from spikejax import nn
 from spikejax.cells import LeakyIntegrator, LinearLIF
 from spikejax.checks import check_option
-from spikejax.export.nir.cells import READERS, IfGain, NodeContext, neurons
+from spikejax.export.nir.cells import READERS, FieldValue, IfGain, NodeContext, neurons
 from spikejax.export.nir.convention import channels_last_shape, check_dt, flattened, library
 from spikejax.export.nir.graph import WEIGHTS, Link, links, load_graph, report_metadata
 
@@ -120,7 +120,7 @@ def _neurons(context: NodeContext, link: Link) -> ReadLayers:
     return layers, context.shape, context.order
 
 
-def _linear(context: NodeContext, gain: Any = 1.0, order_out: Order = None) -> nnx.Linear:
+def _linear(context: NodeContext, gain: FieldValue = 1.0, order_out: Order = None) -> nnx.Linear:
     """The weights with rows and columns in spikejax's order; `gain` and `order_out` are those of the output."""
     weight = np.asarray(context.node.weight)
     if weight.ndim != 2 or weight.shape[1:] != context.shape:
@@ -133,8 +133,8 @@ def _linear(context: NodeContext, gain: Any = 1.0, order_out: Order = None) -> n
         weight = weight[order_out]
         bias = None if bias is None else np.asarray(bias)[order_out]
     kernel = weight.T if context.order is None else weight.T[context.order]
-    gain = np.asarray(gain)
-    return nnx.Linear(*kernel.shape, **_given(kernel * gain, None if bias is None else bias * gain))
+    factor = np.asarray(gain)
+    return nnx.Linear(*kernel.shape, **_given(kernel * factor, None if bias is None else bias * factor))
 
 
 def _given(kernel: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from spikejax import nn
 from spikejax.checks import check_option
 from spikejax.export.chain import (
     ConvSpec,
@@ -28,7 +29,9 @@ from spikejax.export.nir.neurons import FeatureLayout, Named, neuron_nodes, with
 Recurrence = Literal["cycle", "graph"]
 
 
-def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurrent: Recurrence = "graph") -> Any:
+def to_nir(
+    net: nn.Sequential, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurrent: Recurrence = "graph"
+) -> Any:
     """A network as a graph of the Neuromorphic Intermediate Representation.
 
     Arrays are channels first, and a neuron's parameters have the full shape of its layer. A layer of weights right
@@ -90,7 +93,7 @@ def to_nir(net: Any, sample_shape: tuple[int, ...], *, dt: float = 1e-4, recurre
 
 def write(
     path: str | os.PathLike[str],
-    net: Any,
+    net: nn.Sequential,
     sample_shape: tuple[int, ...],
     *,
     dt: float = 1e-4,

@@ -1,6 +1,6 @@
 """The equations of a cell, traced by JAX, as ONNX operators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -75,6 +75,9 @@ def _as_numpy(value: Any) -> Any:
     return value if jnp.issubdtype(value.dtype, jax.dtypes.extended) else np.asarray(value)
 
 
+Params = Mapping[str, Any]
+"""Parameters of a primitive, by name."""
+
 OperatorRule = Callable[..., Value]
 """`(graph, params, *operands)` to what the primitive gives; at least one operand is a tensor."""
 
@@ -87,46 +90,46 @@ def _is(value: Value, number: float) -> bool:
     return isinstance(value, np.ndarray) and bool((value == number).all())
 
 
-def _add(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _add(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     return b if _is(a, 0) else a if _is(b, 0) else graph.add("Add", a, b)
 
 
-def _subtract(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _subtract(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     return a if _is(b, 0) else graph.add("Sub", a, b)
 
 
-def _multiply(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _multiply(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     if _is(a, 0) or _is(b, 0):
         return np.zeros((), np.float32)
     return b if _is(a, 1) else a if _is(b, 1) else graph.add("Mul", a, b)
 
 
-def _divide(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _divide(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     if _is(a, 0) or _is(b, np.inf):
         return np.zeros((), np.float32)
     return a if _is(b, 1) else graph.add("Div", a, b)
 
 
-def _at_least(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _at_least(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     return graph.add("GreaterOrEqual", a, b) if graph.opset >= 12 else graph.add("Not", graph.add("Less", a, b))
 
 
-def _at_most(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _at_most(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     return _at_least(graph, params, b, a)
 
 
-def _differ(graph: OnnxGraph, params: Any, a: Value, b: Value) -> Value:
+def _differ(graph: OnnxGraph, params: Params, a: Value, b: Value) -> Value:
     return graph.add("Not", graph.add("Equal", a, b))
 
 
-def _select(graph: OnnxGraph, params: Any, condition: Value, *cases: Value) -> Value:
+def _select(graph: OnnxGraph, params: Params, condition: Value, *cases: Value) -> Value:
     if len(cases) != 2 or condition.dtype != bool:
         raise UntranslatableError("`select_n` chooses among more than two")
     return graph.add("Where", condition, cases[1], cases[0])
 
 
 def _logic(name: str) -> OperatorRule:
-    def rule(graph: OnnxGraph, params: Any, *operands: Value) -> Value:
+    def rule(graph: OnnxGraph, params: Params, *operands: Value) -> Value:
         if any(a.dtype != bool for a in operands):
             raise UntranslatableError(f"`{name.lower()}` of whole numbers has no operator")
         return graph.add(name, *operands)
@@ -134,7 +137,7 @@ def _logic(name: str) -> OperatorRule:
     return rule
 
 
-def _convert(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
+def _convert(graph: OnnxGraph, params: Params, a: Tensor) -> Value:
     new = np.dtype(params["new_dtype"])
     if jnp.issubdtype(new, jnp.floating):
         return a if a.dtype != bool else graph.add("Cast", a, to=graph.dtype)
@@ -143,12 +146,12 @@ def _convert(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
     raise UntranslatableError(f"`convert_element_type` to {new} leaves the floating-point numbers")
 
 
-def _power(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
+def _power(graph: OnnxGraph, params: Params, a: Tensor) -> Value:
     product: Value = reduce(lambda x, y: graph.add("Mul", x, y), [a] * abs(params["y"]))
     return product if params["y"] > 0 else graph.add("Div", np.ones((), np.float32), product)
 
 
-def _round(graph: OnnxGraph, params: Any, a: Tensor) -> Value:
+def _round(graph: OnnxGraph, params: Params, a: Tensor) -> Value:
     if params["rounding_method"] != lax.RoundingMethod.TO_NEAREST_EVEN:
         raise UntranslatableError("`round` away from zero has no operator: round to even, as jnp.round does")
     return graph.add("Round", a)

@@ -1,7 +1,7 @@
 """The two forms of a network: one step with its state outside, or all steps with it inside."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Time:
         """True if one piece serves all steps."""
         return self._pieces is not None and len(self._pieces) == 1
 
-    def at_once(self, function: Any) -> "Time":
+    def at_once(self, function: Callable[[Tensor], Tensor]) -> "Time":
         """`function` on all steps as one batch, or on the one piece that serves all."""
         if self.static:
             return Time(self.graph, self.steps, [function(self.pieces()[0])], None)

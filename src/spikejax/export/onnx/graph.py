@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from spikejax.export.onnx.report import Finding
+from spikejax.export.onnx.report import Finding, Level
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class OnnxGraph:
         self.inputs[name] = Tensor(name, shape, self.dtype)
         return self.inputs[name]
 
-    def constant(self, value: Any, label: str = "constant") -> str:
+    def constant(self, value: ArrayLike, label: str = "constant") -> str:
         """The name of a constant in the graph's dtype (or int64, for shapes), nodes once a layer."""
         array = np.asarray(value)
         dtype = array.dtype if array.dtype in (bool, np.int64) else self.dtype
@@ -107,7 +108,12 @@ class OnnxGraph:
         return self.add_many(op, *values, shapes=[output_shape], dtype=dtype, **attributes)[0]
 
     def add_many(
-        self, op: str, *values: Value | str, shapes: list[tuple[int, ...]], dtype: Any = None, **attributes: Any
+        self,
+        op: str,
+        *values: Value | str,
+        shapes: list[tuple[int, ...]],
+        dtype: np.dtype | None = None,
+        **attributes: Any,
     ) -> tuple[Tensor, ...]:
         """A node of several outputs."""
         names = tuple(v.name if isinstance(v, Tensor) else self._constant_name(v) for v in values)
@@ -123,7 +129,7 @@ class OnnxGraph:
         """The value as a tensor of `shape`; constants have their channels second."""
         return value if isinstance(value, Tensor) else self.add("Identity", np.broadcast_to(value, shape))
 
-    def find(self, level: Any, where: str, value: Any, limit: str, remedy: str) -> None:
+    def find(self, level: Level, where: str, value: object, limit: str, remedy: str) -> None:
         """Notes a finding of the present layer."""
         self.findings.append(Finding(level, self.layer, self.kind, where, str(value), limit, remedy))
 
@@ -147,7 +153,7 @@ class OnnxGraph:
         constants = {name: array for name, array in self.constants.items() if name in needed}
         return replace(self, nodes=nodes, outputs=outputs, constants=constants)
 
-    def _constant_name(self, value: Any) -> str:
+    def _constant_name(self, value: str | np.ndarray) -> str:
         return value if isinstance(value, str) else self.constant(value)
 
     def _name(self, stem: str) -> str:

@@ -15,6 +15,7 @@ from spikejax.export import chain
 from spikejax.export.onnx.forms import graph_name
 from spikejax.export.onnx.graph import OnnxGraph, Tensor
 from spikejax.export.onnx.options import Options
+from spikejax.export.onnx.report import Level
 
 SAFE = frozenset(
     """
@@ -50,7 +51,7 @@ def check_graph(graph: OnnxGraph, options: Options) -> None:
             graph.find("warning", "operator", op, "one that every compiler knows", "ask the vendor whether it takes it")
 
 
-def _check_ranks(graph: OnnxGraph, level: Any) -> None:
+def _check_ranks(graph: OnnxGraph, level: Level) -> None:
     for node in graph.nodes:
         named = [(name, graph.constants[name].shape) for name in node.inputs if name in graph.constants]
         for name, shape in [*named, *((out.name, out.shape) for out in node.outputs)]:
@@ -60,7 +61,7 @@ def _check_ranks(graph: OnnxGraph, level: Any) -> None:
                     graph.find(level, name, f"of {len(shape)} axes {shape}", f"of at most {MAX_RANK}", remedy)
 
 
-def _check_inputs(graph: OnnxGraph, level: Any) -> None:
+def _check_inputs(graph: OnnxGraph, level: Level) -> None:
     sizes = {name: math.prod(x.shape) * x.dtype.itemsize for name, x in graph.inputs.items()}
     for name, x in graph.inputs.items():
         with graph.inside("input", ""):
@@ -74,7 +75,7 @@ def _check_inputs(graph: OnnxGraph, level: Any) -> None:
             graph.find("warning", "all inputs", f"{total} bytes", f"< {MAX_INPUT_BYTES}", remedy)
 
 
-def _check_input(graph: OnnxGraph, name: str, x: Tensor, level: Any) -> None:
+def _check_input(graph: OnnxGraph, name: str, x: Tensor, level: Level) -> None:
     extents = x.shape[1:]
     if max(extents) > MAX_EXTENT:
         remedy = "cut the layer, or give the input as an image"

@@ -1,17 +1,19 @@
 """Layers that carry a state from step to step."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spikejax.cells import ChargeFireReset
 from spikejax.export import chain
 from spikejax.export.onnx.equations import UntranslatableError, channels_first, translate
 from spikejax.export.onnx.graph import OnnxGraph, Tensor, Value
 from spikejax.export.onnx.layers import dense
 from spikejax.jaxpr import reads
 from spikejax.kernels.template import why_not_fused
+from spikejax.typing import Array, State
 
 States = dict[str, Value]
 """State variables by name: tensors with their channels second, constants `[1, *]` with their channels last."""
@@ -66,7 +68,7 @@ class TracedNeurons:
         UntranslatableError: the cell draws random numbers, or, stepwise, counts its steps.
     """
 
-    def __init__(self, cell: Any, features: tuple[int, ...], *, stepwise: bool) -> None:
+    def __init__(self, cell: ChargeFireReset, features: tuple[int, ...], *, stepwise: bool) -> None:
         cell = jax.tree.map(lambda a: a.astype(jnp.float32), cell)
         x = jnp.zeros((1, *features), jnp.float32)
         state = cell.init_state(x.shape, key=jax.random.key(0))
@@ -81,10 +83,10 @@ class TracedNeurons:
         self.program = jax.make_jaxpr(cell.step)(state, x)
         self.stepwise = stepwise
 
-    def _matters(self, name: str, cell: Any, state: Any, x: Any) -> bool:
+    def _matters(self, name: str, cell: ChargeFireReset, state: State, x: Array) -> bool:
         """True if a shared variable, such as a counter of steps, has an effect on the neurons."""
 
-        def seen(state: Any, x: Any) -> Any:
+        def seen(state: State, x: Array) -> tuple[list[Array], Array]:
             state, y = cell.step(state, x)
             named = zip(self.states, jax.tree.leaves(state), strict=True)
             return [leaf for other, leaf in named if other not in self.shared], y

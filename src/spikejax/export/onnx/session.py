@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spikejax.export.onnx.write import require
 
@@ -41,7 +42,7 @@ class Session:
             for s in self.metadata["states"]
         }
 
-    def step(self, state: SessionState, x: Any) -> tuple[SessionState, np.ndarray]:
+    def step(self, state: SessionState, x: ArrayLike) -> tuple[SessionState, np.ndarray]:
         """One step of the step form.
 
         Args:
@@ -61,7 +62,7 @@ class Session:
         return {s["name"]: leaf for s, leaf in zip(states, new, strict=True)}, self._from_file(y)
 
     def run(
-        self, xs: Any, state: SessionState | None = None, *, steps: int | None = None
+        self, xs: ArrayLike, state: SessionState | None = None, *, steps: int | None = None
     ) -> tuple[SessionState, np.ndarray]:
         """Many steps of the step form, as `spikejax.run`.
 
@@ -77,12 +78,12 @@ class Session:
             ValueError: the file is of the unrolled form, or an input is not of its shape.
         """
         state, ys = self.init_state() if state is None else state, []
-        for x in xs if steps is None else [xs] * steps:
+        for x in np.asarray(xs) if steps is None else [xs] * steps:
             state, y = self.step(state, x)
             ys.append(y)
         return state, np.stack(ys)
 
-    def read_out(self, x: Any) -> np.ndarray:
+    def read_out(self, x: ArrayLike) -> np.ndarray:
         """The unrolled form: what is read out of all steps.
 
         Args:
@@ -98,7 +99,7 @@ class Session:
         if self.metadata["form"] != form:
             raise ValueError(f"the file is of the {self.metadata['form']} form: use `{other}`")
 
-    def _to_file(self, x: Any) -> np.ndarray:
+    def _to_file(self, x: ArrayLike) -> np.ndarray:
         """`x` as the file takes it."""
         x = np.asarray(x).astype(self.metadata["dtype"])
         expected, received = self._session.get_inputs()[0].shape, x.shape

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spikejax import nn
 from spikejax.export import chain
 from spikejax.export.onnx.forms import StateVariable, build_step, build_unrolled, graph_name
 from spikejax.export.onnx.graph import OnnxGraph, OnnxNode, Tensor
@@ -17,7 +18,9 @@ from spikejax.export.onnx.options import Options
 from spikejax.export.onnx.report import GraphReport, LayerReport
 
 
-def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphReport:
+def write(
+    path: str | os.PathLike[str], net: nn.Sequential, sample_shape: tuple[int, ...], **options: Any
+) -> GraphReport:
     """Writes a network as an ONNX file, in one stroke: what lay there before is replaced by a whole file or not at all.
 
     The step form has inputs `x` `[N, *]` and the state, outputs `y` and the next state: `layer1.v_in` and
@@ -53,7 +56,7 @@ def write(path: str | os.PathLike[str], net: Any, sample_shape: tuple[int, ...],
     return report
 
 
-def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphReport:
+def check(net: nn.Sequential, sample_shape: tuple[int, ...], **options: Any) -> GraphReport:
     """Looks at what `write` would write, without `onnx` and without writing.
 
     Args:
@@ -71,7 +74,9 @@ def check(net: Any, sample_shape: tuple[int, ...], **options: Any) -> GraphRepor
     return _built(net, sample_shape, Options(**options))[1]
 
 
-def _built(net: Any, sample_shape: tuple[int, ...], options: Options) -> tuple[OnnxGraph, GraphReport, dict[str, Any]]:
+def _built(
+    net: nn.Sequential, sample_shape: tuple[int, ...], options: Options
+) -> tuple[OnnxGraph, GraphReport, dict[str, Any]]:
     layers = chain.read_chain(net, sample_shape, "onnx")
     graph = OnnxGraph(np.dtype(options.dtype), options.opset)
     states: list[StateVariable] = []
