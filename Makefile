@@ -38,9 +38,10 @@ test: $(DEV) $(LAVA)  ## run the test suite, Lava's simulation of Loihi included
 test-laws: $(DEV)  ## check the cells by machine code as users have it: the tests compile without optimisation
 	SPIKEJAX_TESTS_OPTIMISED=1 .venv/bin/python -m pytest tests/cells/test_laws.py tests/cells/test_golden.py
 
-test-next: $(NEXT)  ## check the kernels' code for GPU and CPU, and how they differentiate, on the newest JAX
+test-next: $(NEXT)  ## check what depends on JAX's inner surfaces on the newest JAX: kernels, conversion, ONNX, layers
 	.venv-next/bin/python -m pytest tests/kernels/test_lowering.py tests/kernels/test_transformations.py \
-		tests/kernels/test_llvm.py tests/kernels/test_events.py tests/kernels/test_machine_code.py
+		tests/kernels/test_llvm.py tests/kernels/test_events.py tests/kernels/test_machine_code.py \
+		tests/convert/test_trace.py tests/export/onnx/test_write.py tests/nn/test_sequential.py
 
 test-peers: $(DEV) $(BENCH)  ## check that other libraries read what is exported, and compute the same
 	SPIKEJAX_PEERS=required .venv/bin/python -m pytest -n 0 -m peers
@@ -100,7 +101,7 @@ $(NEXT): PYTHON = $(PYTHON_NEXT)
 $(NEXT):
 	$(call create,.venv-next)
 	grep -v '^\(jax\|flax\)' constraints.txt > .venv-next/constraints.txt
-	.venv-next/bin/python $(PIP) -c .venv-next/constraints.txt -e . jax==$(JAX_NEXT) pytest pytest-xdist
+	.venv-next/bin/python $(PIP) -c .venv-next/constraints.txt -e '.[onnx,nir]' jax==$(JAX_NEXT) pytest pytest-xdist
 	@touch $@
 
 # A new environment, or an old one without its stamp; mends one that was interrupted half-way.

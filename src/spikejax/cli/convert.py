@@ -1,4 +1,4 @@
-"""A trained network of rectifiers as a spiking one."""
+"""The command that converts a trained network of rectifiers to a spiking one."""
 
 from typing import Annotated
 
@@ -39,13 +39,13 @@ def convert_run(
         ranges = measure(ann, x_train, _mode(mode), channels=channels)
         spiking = convert(ann, ranges, sample_shape=x_train.shape[1:], neuron=RateIF(v_init=v_init))
         shares = np.asarray(accuracy_over_time(spiking, x_test, images.y_test, steps))
-        own = float(np.mean([np.mean(ann(x).argmax(-1) == y) for x, y in _batches(x_test, images.y_test)]))
+        accuracy = float(np.mean([np.mean(ann(x).argmax(-1) == y) for x, y in _batches(x_test, images.y_test)]))
     typer.echo(ranges)
-    typer.echo(f"test accuracy {own:.2%} before, {shares[-1]:.2%} after {steps} steps")
+    typer.echo(f"test accuracy {accuracy:.2%} before, {shares[-1]:.2%} after {steps} steps")
     curves = {f"mode {mode}": shares}
     histograms = [(r.name, r.histogram, r.largest, r.scale) for r in ranges.layers]
     for name, figure in (
-        ("accuracy-over-time.png", plot_accuracy_over_time(curves, reference=own)),
+        ("accuracy-over-time.png", plot_accuracy_over_time(curves, reference=accuracy)),
         ("activations.png", plot_ranges(histograms)),
     ):
         figure.savefig(folder / name)
@@ -53,7 +53,7 @@ def convert_run(
 
 
 def _mode(text: str) -> str | float:
-    """A mode as `measure` takes it."""
+    """The argument `mode` of `measure`."""
     try:
         return float(text)
     except ValueError:
@@ -61,6 +61,6 @@ def _mode(text: str) -> str | float:
 
 
 def _batches(x: np.ndarray, y: np.ndarray):
-    """Parts of equal size, of about 500 samples."""
+    """Batches of equal size, of about 500 samples."""
     size = max(k for k in range(1, min(500, len(x)) + 1) if len(x) % k == 0)
     return zip(x.reshape(-1, size, *x.shape[1:]), y.reshape(-1, size), strict=True)

@@ -1,4 +1,4 @@
-"""Trained networks of rectifiers as spiking networks."""
+"""Conversion of trained networks of rectifiers to spiking networks."""
 
 from spikejax.convert.convert import convert, measure
 from spikejax.convert.expectation import Compensated, Expected, RunningMean

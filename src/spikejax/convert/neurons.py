@@ -1,4 +1,4 @@
-"""Neurons that stand for a rectifier: their firing rate is its value, clipped to what they can fire."""
+"""Neurons in place of rectifiers: their firing rate is the value of the rectifier, clipped to the rates they have."""
 
 import itertools
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from spikejax.typing import Array, Shape, State
 
 
 class _SoftIF(Neuron):
-    """Integrates its input, and subtracts what it fires."""
+    """Integrates its input, and subtracts the spikes that it fires."""
 
     v_reset: None = None  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -29,20 +29,20 @@ class _SoftIF(Neuron):
 
 
 class RateIF(_SoftIF):
-    """Integrate and fire with soft reset, whose membrane may start above 0, and which may fire more than once a step.
+    """Integrate and fire with soft reset; the membrane may start above 0, and fire several spikes a step.
 
         h = v + x        s = min(max(floor(h / v_threshold), 0), burst)        v = h - s v_threshold
 
-    Over T steps of a constant input a its rate is a to within v_threshold / T, where a lies in [0, burst v_threshold].
+    Over T steps of a constant input a in [0, burst v_threshold] its rate is a to within v_threshold / T.
 
     Args:
-        v_init: membrane to start from, as a share of the threshold, within [0, 1): 0.5 rounds the rate to the nearest
-            multiple of 1 / T instead of down.
-        burst: most spikes of one step, an integer >= 1.
+        v_init: initial membrane as a share of the threshold, within [0, 1): 0.5 rounds the rate to the nearest multiple
+            of 1 / T instead of down.
+        burst: largest number of spikes in one step, an integer >= 1.
         v_threshold: potential of one spike, > 0.
         v_reset: None, the soft reset.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: gradient of the threshold.
 
     Raises:
         ValueError: an argument leaves its range, or `v_reset` is not None.
@@ -82,18 +82,18 @@ class MultiThresholdIF(_SoftIF):
     """Integrate and fire of either sign, with spikes of several sizes, each half the one before; soft reset.
 
         h = v + x
-        s = that of 0, +-1, +-1/2, ..., +-2^(1 - levels) which is nearest to h / v_threshold
+        s = the nearest to h / v_threshold of 0, +-1, +-1/2, ..., +-2^(1 - levels)
         v = h - s v_threshold
 
-    For values of either sign, of which a few are large: over T steps of a constant input a within +-v_threshold the
-    mean of s is a / v_threshold to within 1 / (2 T). The small spikes make it even over time.
+    For values of either sign, few of them large: over T steps of a constant input a within +-v_threshold the mean of s
+    is a / v_threshold to within 1 / (2 T). The small spikes spread it evenly over time.
 
     Args:
         levels: number of sizes, an integer >= 1.
         v_threshold: the largest spike, > 0.
         v_reset: None, the soft reset.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of each threshold.
+        surrogate: gradient of each threshold.
 
     Raises:
         ValueError: an argument leaves its range, or `v_reset` is not None.
@@ -137,21 +137,21 @@ class SignedState(NamedTuple):
 
 
 class SignedIF(RateIF):
-    """`RateIF` that takes back spikes which came too early: where it has fired before, it may fire -1.
+    """`RateIF` that takes back spikes that came too early: once it has fired, it may fire -1.
 
         h = v + x
         s = as RateIF, or -1 where h < 0 and fired > 0
         v = h - s v_threshold        fired = fired + s
 
-    In deep networks, whose inputs are uneven over time, a spike too many is corrected by one of the other sign.
+    In deep networks, whose inputs are uneven over time, a surplus spike is corrected by one of the other sign.
 
     Args:
-        v_init: membrane to start from, as a share of the threshold, within [0, 1).
-        burst: most spikes of one step, an integer >= 1.
+        v_init: initial membrane as a share of the threshold, within [0, 1).
+        burst: largest number of spikes in one step, an integer >= 1.
         v_threshold: potential of one spike, > 0.
         v_reset: None, the soft reset.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: gradient of the threshold.
 
     Raises:
         ValueError: an argument leaves its range, or `v_reset` is not None.
@@ -162,7 +162,7 @@ class SignedIF(RateIF):
 
     @property
     def output_kind(self) -> Literal["counts", "analog"]:
-        """A spike taken back is -1."""
+        """Counts, one less for a spike taken back."""
         return "counts" if super().output_kind != "analog" else "analog"
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> SignedState:
@@ -170,7 +170,7 @@ class SignedIF(RateIF):
         return SignedState(super().init_state(shape, dtype).v, jnp.zeros(shape, dtype))
 
     def fire(self, h: State) -> Array:
-        """Spikes, 1 and more, 0, or -1."""
+        """The number of spikes, or -1."""
         return super().fire(h) - ((h.v < 0) & (h.fired > 0))
 
     def reset(self, h: State, s: Array) -> State:

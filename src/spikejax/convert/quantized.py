@@ -1,4 +1,4 @@
-"""The activation to train a network with that will spike: a rectifier in steps, as many as time has."""
+"""The activation of networks that will be converted: a rectifier in as many levels as there will be time steps."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ from spikejax.typing import Array
 
 
 class QCFS(nnx.Module):
-    """Quantisation, clip, floor, shift: what neurons of half a threshold to start with compute in `levels` steps.
+    """Quantisation, clip, floor, shift: the rate of neurons that start at half their threshold, after `levels` steps.
 
         y = scale / levels  min(max(floor(x levels / scale + 1/2), 0), levels)
 
-    Gradients go straight through the floor: dy/dx = 1 where 0 < x < scale; that of the scale follows from the same
-    formula with the floor taken as its argument. A network trained with it converts with little loss from T = `levels`
-    on; see `convert`.
+    Gradients pass straight through the floor: dy/dx = 1 for 0 < x < scale; that of the scale follows from the same
+    formula with the argument of the floor in place of its value. A network trained with it loses little in its
+    conversion if T >= `levels`; see `convert`.
 
     Args:
         levels: number of steps, an integer >= 1; 4 to 16 are usual.
-        scale: largest value, > 0, learnt. Behind BatchNorm about 2; the paper starts from 8, from where it takes long.
+        scale: largest value, > 0, learnt. About 2 behind BatchNorm; from 8, as in the paper, training takes longer.
 
     Raises:
         ValueError: an argument leaves its range.
@@ -44,7 +44,7 @@ class QCFS(nnx.Module):
 
 
 def qcfs(x: Array, scale: Array, levels: Array) -> Array:
-    """See `QCFS`."""
+    """The activation of `QCFS`."""
     return qcfs_p.bind(x, scale, levels)[0]
 
 
@@ -61,4 +61,4 @@ def _jvp(primals: Sequence[Array], tangents: Sequence[Array]) -> tuple[Array, Ar
 
 
 qcfs_p = elementwise_primitive("qcfs", _in_steps, _jvp)
-"""By this primitive, and by nothing else, a traced program shows the activation."""
+"""The primitive by which the conversion recognises the activation in a traced program."""

@@ -1,4 +1,4 @@
-"""Weights of PyTorch networks in Flax NNX networks: names matched, layouts turned, nothing left out in silence."""
+"""Weights of PyTorch networks for Flax NNX networks: matched by name, transposed, and none ignored in silence."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ from spikejax.typing import Shape
 Rename = Mapping[str, str | None] | Callable[[str], str | None]
 NORMS = (nnx.BatchNorm, nnx.LayerNorm, nnx.GroupNorm, nnx.InstanceNorm, nnx.RMSNorm)
 CONTAINERS = (nn.Sequential, nn.Graph, nnx.Sequential)
-"""Modules that keep their layers in `layers`, which PyTorch counts without naming the list."""
+"""Modules with their layers in a list `layers`, whose name does not appear in the names of PyTorch."""
 
 
 def load_torch(
@@ -28,29 +28,29 @@ def load_torch(
     rename: Rename | None = None,
     flattened: Mapping[str, tuple[int, ...] | None] | None = None,
 ) -> None:
-    """Puts the weights of a PyTorch network into an NNX network of the same layers, in place.
+    """Loads the weights of a PyTorch network into an NNX network of the same layers, in place.
 
     A parameter takes the tensor of the same name: `layer1.0.conv1.weight` goes to `net.layer1[0].conv1.kernel`, and
     layers of a `Sequential` are counted, as PyTorch counts them. Kernels are turned to channels last; running means and
-    variances of BatchNorm come along, its count of batches does not. Parameters that are none of a layer's keep name
-    and layout. Every parameter must be filled and every tensor used; on any error nothing is changed.
+    variances of BatchNorm come along, its count of batches does not. Parameters outside layers have the same name and
+    layout in both. Every parameter must be filled and every tensor used; on any error nothing is changed.
 
-    What is no weight is not carried over: of the layers themselves, Flax pads convolutions by "SAME" where PyTorch pads
+    Only weights are loaded, and layers differ in the rest: Flax pads convolutions by "SAME" where PyTorch pads
     by 0, its LayerNorm and GroupNorm have `epsilon` 1e-6, not 1e-5, and its `momentum` is 1 less PyTorch's. In
     `nnx.ConvTranspose`, PyTorch's padding p is k - 1 - p on both sides of a window of k.
 
     Args:
-        net: the network; it may be abstract, as `nnx.eval_shape` gives it, which spares the initial weights.
-        weights: a `state_dict`, of tensors or of arrays, or a file that holds one: `.safetensors`, or `.pt` and `.pth`
-            where PyTorch is installed.
-        rename: names in `weights` to the names that `net` has for them, where they differ: a function of a whole name,
-            or a mapping of names or of modules such as {"backbone": "", "head": "fc"}, of which the longest counts.
-            None as the new name leaves the tensor out.
+        net: the network; it may be abstract, made by `nnx.eval_shape`, which saves the initial weights.
+        weights: a `state_dict` of tensors or arrays, or a file that holds one: `.safetensors`, or `.pt` and `.pth` if
+            PyTorch is installed.
+        rename: map from names in `weights` to those in `net` if they differ: a function of a whole name, or a mapping
+            of names or of modules such as {"backbone": "", "head": "fc"}, of which the longest match counts. None as
+            the new name leaves the tensor out.
         flattened: linear layers that come after a flattened feature map, by name, with its shape before flattening in
             PyTorch's order, such as {"fc1": (32, 4, 4)} for (C, H, W): their inputs are reordered to H, W, C. The
             weights cannot tell, so that a linear layer must be here if it stands right after a convolution, in the
             order of `net` or of `weights`, and its inputs are a multiple of the channels; None is for one whose input
-            is no flattened map. What stands in another order is not noticed: name such a layer always.
+            is no flattened map. A layer in another order is not noticed: name it always.
 
     Raises:
         ValueError: names or shapes do not match, all of which are listed; a layer must be in `flattened`, or its shape
@@ -60,8 +60,7 @@ def load_torch(
 
     Source: layouts of the weights as PyTorch documents them in `torch.nn`.
     """
-    given = _read(weights)
-    tensors = _renamed(given, rename)
+    tensors = _renamed(_read(weights), rename)
     places = {place.name: place for place in _places(net)}
     _check_fit(places, tensors)
     shapes = dict(flattened or {})
@@ -80,7 +79,7 @@ class _Place:
 
     Attributes:
         name: the tensor's.
-        variable: where it goes.
+        variable: the parameter or statistic.
         layer: the module that the variable is part of.
         axes: the variable's axes in the order of the tensor's.
         order: position in the network, as it was defined.
@@ -101,13 +100,13 @@ class _Place:
         """The tensor in the variable's layout and dtype."""
         if flattened is not None:
             tensor = np.moveaxis(tensor.reshape(len(tensor), *flattened), 1, -1).reshape(tensor.shape)
-        if _turned(self.layer) and tensor.ndim > 2:
+        if _is_mirrored(self.layer) and tensor.ndim > 2:
             tensor = np.flip(tensor, tuple(range(2, tensor.ndim)))
         return jnp.asarray(tensor.transpose(np.argsort(self.axes)), self.variable.dtype)
 
 
-def _turned(layer: Any) -> bool:
-    """Whether the windows are the mirror image of PyTorch's."""
+def _is_mirrored(layer: object) -> bool:
+    """True if the windows are the mirror image of PyTorch's."""
     return isinstance(layer, nnx.ConvTranspose) and not layer.transpose_kernel
 
 
@@ -117,23 +116,26 @@ def _places(net: nnx.Module) -> Iterable[_Place]:
     for path, variable in nodes.items():
         if isinstance(variable, nnx.Param | nnx.BatchStat):
             layer = nodes.get(path[:-1])
-            parts = [str(p) for i, p in enumerate(path[:-1]) if not _silent(nodes.get(path[:i]), p)]
+            parts = [str(p) for i, p in enumerate(path[:-1]) if not _is_unnamed(nodes.get(path[:i]), p)]
             name, axes = _layout(layer, str(path[-1]), len(variable.shape))
             order = tuple(_position(nodes.get(path[:i]), p) for i, p in enumerate(path))
             yield _Place(".".join([*parts, name]), variable, layer, axes, order)
 
 
-def _silent(module: Any, part: Any) -> bool:
-    """Whether PyTorch's names leave this part of a path out."""
+def _is_unnamed(module: object, part: object) -> bool:
+    """True if PyTorch's names leave out this part of a path."""
     return part == "layers" and isinstance(module, CONTAINERS)
 
 
-def _position(module: Any, part: Any) -> int:
-    """How many attributes were defined before this one."""
-    return part if isinstance(part, int) else list(vars(module)).index(part) if part in vars(module) else 0
+def _position(module: object, part: object) -> int:
+    """The number of attributes defined before this one."""
+    if isinstance(part, int):
+        return part
+    names = list(vars(module))
+    return names.index(part) if isinstance(part, str) and part in names else 0
 
 
-def _layout(layer: Any, name: str, rank: int) -> tuple[str, tuple[int, ...]]:
+def _layout(layer: object, name: str, rank: int) -> tuple[str, tuple[int, ...]]:
     """PyTorch's name of a variable, and its axes in the order of the tensor's."""
     space, same = tuple(range(rank - 2)), tuple(range(rank))
     if name == "kernel" and isinstance(layer, nnx.Linear | nnx.Conv):
@@ -165,7 +167,7 @@ def _check_fit(places: dict[str, _Place], tensors: dict[str, np.ndarray]) -> Non
 
 
 def _check_flattened(places: dict[str, _Place], order: list[str], shapes: dict[str, tuple[int, ...] | None]) -> None:
-    """Raises ValueError unless `shapes` are of linear layers and hold those that follow a feature map."""
+    """Raises ValueError unless `shapes` name linear layers, and all that follow a feature map."""
     linear = {n.removesuffix(".weight"): p.shape[1] for n, p in places.items() if _is_linear(p)}
     for name, shape in shapes.items():
         if name not in linear:
@@ -182,7 +184,7 @@ def _check_flattened(places: dict[str, _Place], order: list[str], shapes: dict[s
 def _check_maps(places: list[_Place], shapes: dict[str, tuple[int, ...] | None]) -> None:
     """Raises ValueError for a linear layer that may follow a feature map and is not in `shapes`.
 
-    Where the order is alphabetical instead, as in an abstract network, the convolution before it may come later.
+    In an alphabetical order, such as that of an abstract network, the convolution before a layer may come after it.
     """
     widths = [p.layer.out_features if isinstance(p.layer, nnx.Conv | nnx.ConvTranspose) else 0 for p in places]
     channels = 0
@@ -202,13 +204,13 @@ def _check_maps(places: list[_Place], shapes: dict[str, tuple[int, ...] | None])
 
 
 def _is_linear(place: _Place) -> bool:
-    """Whether this is the kernel of a linear layer."""
+    """True for the kernel of a linear layer."""
     return isinstance(place.layer, nnx.Linear) and place.name.endswith("weight")
 
 
 def _renamed(tensors: dict[str, np.ndarray], rename: Rename | None) -> dict[str, np.ndarray]:
     """The tensors by the network's names, without those that are left out."""
-    found: dict[str, np.ndarray] = {}
+    renamed: dict[str, np.ndarray] = {}
     used: set[str] = set()
     for old, tensor in tensors.items():
         if rename is None or callable(rename):
@@ -221,21 +223,21 @@ def _renamed(tensors: dict[str, np.ndarray], rename: Rename | None) -> dict[str,
             rest = old[len(key or "") :].removeprefix(".")
             new = None if target is None else ".".join(part for part in (target, rest) if part)
             used |= set() if key is None else {key}
-        if new in found:
+        if new in renamed:
             raise ValueError(f"`rename` must keep names apart, got {new!r} twice, the second time for {old!r}")
         if new is not None:
-            found[new] = tensor
+            renamed[new] = tensor
     unused = [] if rename is None or callable(rename) else sorted(set(rename) - used)
     if unused:
         raise ValueError(
             f"`rename` must map names or modules of `weights`, which have no {unused}: they are whole "
             f"parts between dots, such as 'layer1.0'"
         )
-    return found
+    return renamed
 
 
-def _read(weights: Any) -> dict[str, np.ndarray]:
-    """The tensors as arrays, without what counts batches."""
+def _read(weights: Mapping[str, Any] | str | PathLike[str]) -> dict[str, np.ndarray]:
+    """The tensors as arrays, without counts of batches."""
     if isinstance(weights, str | PathLike):
         weights = _from_file(Path(weights))
     if not isinstance(weights, Mapping):
@@ -262,7 +264,7 @@ def _array(name: str, tensor: Any) -> np.ndarray:
 
 
 def _from_file(path: Path) -> Any:
-    """What the file holds."""
+    """The content of the file."""
     if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise ValueError(f"`weights` must be a file .safetensors, .pt or .pth, got {path.name!r}")
     if not path.is_file():

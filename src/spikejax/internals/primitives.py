@@ -1,4 +1,4 @@
-"""Primitives of one's own, and the rules by which JAX transforms them."""
+"""New primitives, and the rules by which JAX transforms them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Shapes = Sequence[jax.ShapeDtypeStruct | ShapedArray]
 
 
 def symbol(name: str, outs: Callable[..., Shapes]) -> Primitive:
-    """A primitive that only stands in programs, for others to interpret.
+    """A primitive without an implementation: a sign in programs that others interpret.
 
     Args:
         name: its name.

@@ -5,11 +5,11 @@ from typing import Any
 
 from spikejax.internals import ClosedJaxpr, JaxprEqn, Literal, called_program
 
-Rule = Callable[[JaxprEqn, list[Any]], Sequence[Any]]
+EquationRule = Callable[[JaxprEqn, list[Any]], Sequence[Any]]
 """`(equation, inputs)` to the results; literals and constants of the program are inputs as they are."""
 
 
-def interpret(program: ClosedJaxpr, args: Sequence[Any], rule: Rule) -> list[Any]:
+def interpret(program: ClosedJaxpr, args: Sequence[Any], rule: EquationRule) -> list[Any]:
     """The results of a program, of which `rule` computes every equation."""
     jaxpr = program.jaxpr
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*program.consts, *args), strict=True))
@@ -23,7 +23,7 @@ def interpret(program: ClosedJaxpr, args: Sequence[Any], rule: Rule) -> list[Any
     return [read(a) for a in jaxpr.outvars]
 
 
-def inlined(rule: Rule) -> Rule:
+def inlined(rule: EquationRule) -> EquationRule:
     """A rule for every equation from one for operations: programs that an equation only calls are entered."""
 
     def apply(equation: JaxprEqn, inputs: list[Any]) -> Sequence[Any]:
