@@ -121,29 +121,33 @@ def test_a_detached_reset_has_no_slope_of_the_spike(row: Row):
 @each_row
 def test_transformations_and_static_input(row: Row):
     """Forward mode equals reverse mode, samples apart give what they give together, a static input its repetition."""
-    with jax.enable_x64(True), jax.disable_jit():
+    with jax.enable_x64(True):
         cell, at = setup(row, row.variants[-1], jnp.float64)
         at = at._replace(xs=at.xs[:2], weights=(at.weights[0][:2], at.weights[1]))
-        primals = cell, at.xs, at.variables
-        tangents = directions(primals)
+        has_key = "key" in at.others  # samples apart would draw the same noise
 
         def loss(*primals):
             return objective(*primals, at.weights, at.others)[0]
 
-        def run(xs, variables):
+        def samples(xs, variables):
             state, ys = sx.run(cell, xs, state_of(cell, variables, at.others))
             return ys, {name: getattr(state, name) for name in variables}
 
-        outs, reverse = run_and_grad(cell, at)
-        pairs = zip(jax.tree.leaves(reverse), jax.tree.leaves(tangents), strict=True)
-        expected = sum(jnp.vdot(*pair) for pair in pairs)
-        close(jax.jvp(loss, primals, tangents)[1], expected, 1e-12)
-        if "key" not in at.others:  # samples apart would draw the same noise
-            close(jax.vmap(run, in_axes=(1, 0), out_axes=(0, 1))(at.xs, at.variables)[0].swapaxes(0, 1), outs[0], 1e-12)
+        @partial(jax.jit, compiler_options=QUICK)
+        def every_way(xs):
+            """Both steps; forward mode; samples apart; the second step as a static input."""
+            both = run_and_grad(cell, at._replace(xs=xs))
+            primals = cell, xs, at.variables
+            forward = jax.jvp(loss, primals, directions(primals))[1]
+            apart = None if has_key else jax.vmap(samples, in_axes=(1, 0), out_axes=(0, 1))(xs, at.variables)[0]
+            return both, forward, apart, run_and_grad(cell, at._replace(xs=xs[1]), steps=2, chunk=1)
 
-        repeated = run_and_grad(cell, at._replace(xs=jnp.repeat(at.xs[1:], 2, 0)))
-        outs, (grad_cell, grad_x, grad_variables) = repeated
-        static = run_and_grad(cell, at._replace(xs=at.xs[1]), steps=2, chunk=1)
+        (outs, reverse), forward, apart, static = every_way(at.xs)
+        pairs = zip(*map(jax.tree.leaves, (reverse, directions((cell, at.xs, at.variables)))), strict=True)
+        close(forward, sum(jnp.vdot(*pair) for pair in pairs), 1e-12)
+        if not has_key:
+            close(apart.swapaxes(0, 1), outs[0], 1e-12)
+        (outs, (grad_cell, grad_x, grad_variables)), *_ = every_way(jnp.repeat(at.xs[1:], 2, 0))
         close(static, (outs, (grad_cell, grad_x.sum(0), grad_variables)), 1e-11)
 
 
@@ -222,12 +226,13 @@ def test_states_and_outputs_keep_their_dtypes(row: Row):
 
     def run(state_dtype, dtype):
         variables = jax.tree.map(lambda a: a.astype(state_dtype), at.variables)
-        with jax.disable_jit():
-            return sx.run(cell, xs.astype(dtype), state_of(cell, variables, at.others))
+        return sx.run(cell, xs.astype(dtype), state_of(cell, variables, at.others))
 
-    exact, spikes = run(jnp.float32, jnp.float32)
-    brief, half = run(jnp.float32, jnp.bfloat16)
-    low, single = run(jnp.bfloat16, jnp.float32)
+    @partial(jax.jit, compiler_options=QUICK)
+    def every_dtype():
+        return run(jnp.float32, jnp.float32), run(jnp.float32, jnp.bfloat16), run(jnp.bfloat16, jnp.float32)
+
+    (exact, spikes), (brief, half), (low, single) = every_dtype()
     for state, dtype in ((exact, "float32"), (brief, "float32"), (low, "bfloat16")):
         assert {getattr(state, name).dtype for name in at.variables} == {jnp.dtype(dtype)}
         assert jax.tree.structure(state) == jax.tree.structure(state_of(cell, at.variables, at.others))
