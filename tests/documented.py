@@ -1,19 +1,27 @@
-"""What the documentation of a public cell or surrogate must have."""
+"""The documentation of a public name: its docstring and its row in a table of a page of concepts."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 CONCEPTS = Path(__file__).parents[1] / "docs" / "concepts"
 
 
-def check_documented(cls: type, page: str) -> None:
-    """Asserts an equation, every field, what is raised and the source in the docstring, and a row on the page."""
-    doc, fields = cls.__doc__ or "", set(cls.__dataclass_fields__) - {"spiking"}  # documented once, on the base
-    displayed = [line for line in doc.split("    Args:")[0].splitlines() if line.startswith(" " * 8) and " = " in line]
-    assert displayed, "no equation"
+def faults_of_docs(name: str, public: Any, page: str, equation: bool, source: bool) -> list[str]:
+    """The missing parts of docstring and page: equation, fields, errors, source, row."""
+    doc = public.__doc__ or ""
+    formulas = [line for line in doc.split("    Args:")[0].splitlines() if line.startswith(" " * 8) and " = " in line]
     sections = dict(re.findall(r"^    (Args|Raises|Source): ?(.*(?:\n(?!\n).*)*)", doc, re.MULTILINE))
-    assert fields <= set(re.findall(r"^ {8}(\w+): ", sections.get("Args", ""), re.MULTILINE)), "fields without a line"
-    assert "Error: " in sections.get("Raises", "") or "validate" not in vars(cls), "nothing about what is raised"
-    assert sections.get("Source", "").strip(), "no source"
-    rows = re.findall(rf"^\| `{cls.__name__}(?:\(.*\))?` \|(.+)\|(.+)\|$", (CONCEPTS / page).read_text("utf-8"), re.M)
-    assert len(rows) == 1 and all(cell.strip() for cell in rows[0]), f"no row of equation and source in {page}"
+    fields = set(getattr(public, "__dataclass_fields__", ())) - {"spiking"}  # documented once, on the base
+    explained = set(re.findall(r"^ {8}(\w+): ", sections.get("Args", ""), re.MULTILINE))
+    rows = re.findall(rf"^\| `{name}(?:\(.*\))?` \|(.+)\|$", (CONCEPTS / page).read_text("utf-8"), re.M)
+    faults = {
+        "no docstring": not doc.strip(),
+        "no equation": equation and not formulas,
+        f"no line for {sorted(fields - explained)}": bool(fields - explained),
+        "nothing about errors": "validate" in vars(public) and "Error: " not in sections.get("Raises", ""),
+        "no source": source and not sections.get("Source", "").strip(),
+        f"no row in {page}": not rows,
+        f"an empty row in {page}": any(not row.split("|")[0].strip() for row in rows),
+    }
+    return [fault for fault, present in faults.items() if present]

@@ -1,4 +1,4 @@
-"""No public cell goes without tests or documentation; the laws of those without a row in the table."""
+"""No public cell goes without a row; the laws of those without a row in the table."""
 
 import pickle
 from pathlib import Path
@@ -10,7 +10,6 @@ import pytest
 from tests.cells.cases import ROWS
 from tests.cells.elsewhere import ELSEWHERE, FEATURES, KINDS, T, build
 from tests.cells.runs import QUICK, close
-from tests.documented import check_documented
 
 import spikejax as sx
 
@@ -24,11 +23,6 @@ def test_every_public_cell_has_a_row_or_a_file():
     rows = {row.cell.__name__ for row in ROWS}
     assert rows | set(ELSEWHERE) == CELLS
     assert not rows & set(ELSEWHERE)
-
-
-@pytest.mark.parametrize("name", sorted(CELLS))
-def test_every_cell_is_documented(name):
-    check_documented(getattr(sx, name), "cells.md")
 
 
 @each_name
