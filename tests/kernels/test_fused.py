@@ -100,7 +100,7 @@ def test_thresholds_may_vary_over_time(options):
 @each(row for row in ALL if row.output != "spikes")
 def test_packed_residuals_are_of_spikes(row: Row):
     cell, at = setup(row, row.variant)
-    with pytest.raises(ValueError, match=rf"`residuals` 'packed' keeps a bit a spike, .* {row.cell.__name__} is n"):
+    with pytest.raises(ValueError, match=rf"`residuals` 'packed' saves a bit a spike, .* {row.cell.__name__} is n"):
         compiled(cell, at, residuals="packed")
 
 
@@ -239,7 +239,7 @@ def test_returned_states_have_gradients(backend, options):
         return last, ys, states
 
     def by_kernel(cell, xs):
-        return sx.kernels.fused(cell, state, as_sequence(xs), keep=True, backend=backend, **options)
+        return sx.kernels.fused(cell, state, as_sequence(xs), return_states=True, backend=backend, **options)
 
     kernel = jax.jit(jax.grad(partial(loss, by_kernel), (0, 1)))
     by_scan = jax.jit(jax.grad(partial(loss, plain), (0, 1)))

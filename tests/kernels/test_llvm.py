@@ -16,7 +16,7 @@ from tests.kernels.machine import by_machine_code
 
 import spikejax as sx
 from spikejax.kernels import explain_backend, fused_scan
-from spikejax.kernels.blocks import blocks_of
+from spikejax.kernels.blocks import block_equations
 from spikejax.kernels.llvm import compiler, neurons, table
 from spikejax.kernels.llvm.access import block_program
 from spikejax.sequence import Steps
@@ -251,6 +251,6 @@ def test_a_refusal_holds_no_arrays():
     errors = []
     for _ in range(2):
         with pytest.raises(ValueError, match="reduce_sum") as error:
-            blocks_of(Mixing(), Mixing().init_state((5,)), Steps(jnp.ones((3, 5))))
+            block_equations(Mixing(), Mixing().init_state((5,)), Steps(jnp.ones((3, 5))))
         errors.append(error.value)
     assert errors[0] is not errors[1]

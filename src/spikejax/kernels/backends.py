@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from spikejax.cells import ChargeFireReset
 from spikejax.kernels import pallas, xla
-from spikejax.kernels.blocks import blocks_of
+from spikejax.kernels.blocks import block_equations
 from spikejax.kernels.cpu import CPU
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.template import why_not_fused
@@ -61,7 +61,7 @@ def select_backend(cell: ChargeFireReset, state: State, xs: Sequence, platform: 
     if platform not in ("cpu", "gpu"):
         return BackendReason("xla", f"on {platform} XLA compiles the loops")
     try:
-        blocks = blocks_of(cell, state, xs)
+        blocks = block_equations(cell, state, xs)
     except NotElementwiseError as error:
         return BackendReason("xla", f"there is no {platform.upper()} kernel, because {error}")
     if platform == "gpu":

@@ -12,7 +12,7 @@ from jax.custom_batching import custom_vmap
 from spikejax.cells import ChargeFireReset
 from spikejax.jaxpr import operations
 from spikejax.kernels import xla
-from spikejax.kernels.blocks import Blocks
+from spikejax.kernels.blocks import BlockEquations
 from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.machine_code import why_no_machine_code
 from spikejax.kernels.packed import Packed
@@ -32,14 +32,14 @@ class CPUBackend(Blockwise):
 
     over_steps = _one_by_one
 
-    def missing(self, blocks: Blocks) -> str | None:
+    def missing(self, blocks: BlockEquations) -> str | None:
         """The reason for which it has no kernel with these equations, as the end of a sentence, or None."""
         reason = why_no_machine_code()
         if reason:
             return reason
         from spikejax.kernels.llvm import missing_operation
 
-        parts = blocks.charge, blocks.emit, blocks.charge_back, blocks.emit_back
+        parts = blocks.charge, blocks.fire_reset, blocks.charge_vjp, blocks.fire_reset_vjp
         operation = missing_operation(chain.from_iterable(operations(part.program) for part in parts))
         return operation and f"its equations use {operation}, for which the CPU kernel has no instructions"
 
@@ -61,25 +61,35 @@ class CPUBackend(Blockwise):
         """The cotangents of the cell, of the state and of the input; computes h again if it is None."""
         return on_single_cpu(super().backward, xla.backward, cell, state, xs, hs, cotangents)
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
+    def _launch(
+        self,
+        kernel: Callable[..., None],
+        name: str,
+        inputs: list[Array],
+        outputs: list[jax.ShapeDtypeStruct],
+        register_steps: int,
+    ) -> list[Array]:
         from spikejax.kernels.llvm import call_on_neurons
 
-        size = given[0].shape[-1]
+        size = inputs[0].shape[-1]
 
         @custom_vmap
-        def call(*given: Array) -> list[Array]:
-            return call_on_neurons(on_refs, name, given, wanted)
+        def call(*inputs: Array) -> list[Array]:
+            return call_on_neurons(kernel, name, inputs, outputs)
 
         @call.def_vmap
-        def over_batch(count: int, batched: list[bool], *given: Array) -> tuple[list[Array], list[bool]]:
+        def over_batch(count: int, batched: list[bool], *inputs: Array) -> tuple[list[Array], list[bool]]:
             """More neurons in a row."""
-            many = [a if yes else jnp.broadcast_to(a, (count, *a.shape)) for a, yes in zip(given, batched, strict=True)]
-            longer = [jax.ShapeDtypeStruct((*a.shape[:-1], count * size), a.dtype) for a in wanted]
-            rows = self._launch(on_refs, name, [_in_row(a) for a in many], longer, held)
+            many = [
+                a if is_batched else jnp.broadcast_to(a, (count, *a.shape))
+                for a, is_batched in zip(inputs, batched, strict=True)
+            ]
+            longer = [jax.ShapeDtypeStruct((*a.shape[:-1], count * size), a.dtype) for a in outputs]
+            rows = self._launch(kernel, name, [_in_row(a) for a in many], longer, register_steps)
             split = [a.reshape(*a.shape[:-1], count, size) for a in rows]
             return [jnp.moveaxis(a, -2, 0) for a in split], [True] * len(rows)
 
-        return call(*given)
+        return call(*inputs)
 
 
 def _in_row(many: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The one op: charge, fire and reset over time, with a derivative of its own."""
+"""Charge, fire and reset over time as one op, with its own derivatives."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,9 @@ from jax.custom_derivatives import SymbolicZero
 from spikejax.cells import ChargeFireReset
 from spikejax.checks import check_option
 from spikejax.internals import varying_together
-from spikejax.kernels import adjoint
+from spikejax.kernels.adjoint import associative_backward
 from spikejax.kernels.backends import BACKENDS, select_backend
-from spikejax.kernels.blocks import blocks_of
+from spikejax.kernels.blocks import block_equations
 from spikejax.kernels.cpu import CPU
 from spikejax.kernels.elementwise import NotElementwiseError
 from spikejax.kernels.linear import linear_call
@@ -22,7 +22,7 @@ from spikejax.kernels.template import (
     Cotangents,
     Floats,
     as_cotangent,
-    emit,
+    fire_reset,
     floats,
     has_gradient,
     why_not_fused,
@@ -35,13 +35,13 @@ RESIDUALS = ("h", "x", "packed")
 BACKWARDS = ("scan", "associative")
 
 
-class Fused(NamedTuple):
-    """What a fused run gives.
+class FusedRun(NamedTuple):
+    """The results of a fused run.
 
     Attributes:
         state: the last state.
         ys: outputs `[T, N, *]`.
-        states: the states after each step `[T, N, *]`, where they were to be kept.
+        states: the states after each step `[T, N, *]`, if they were asked for.
     """
 
     state: State
@@ -49,24 +49,24 @@ class Fused(NamedTuple):
     states: State | None
 
 
-Outs = tuple[State, Array, State | None]
-"""The last state, the outputs, and the charged states where these are kept."""
+_Results = tuple[State, Array, State | None]
+"""The last state, the outputs, and the charged states if they were asked for."""
 
 
 @dataclass(frozen=True)
-class How:
-    """What is fixed when a fused run is traced.
+class FusedOptions:
+    """The options of a fused run, fixed when it is traced.
 
     Attributes:
-        structure: of `(cell, state, xs)`.
-        keep: whether the states after each step are put out.
+        structure: structure of `(cell, state, xs)`.
+        return_states: True if the charged states are results.
         backend: name of the back end.
-        residuals: what the backward pass keeps.
-        backward: how it goes through time.
+        residuals: a name of `RESIDUALS`.
+        backward: a name of `BACKWARDS`.
     """
 
     structure: Any
-    keep: bool
+    return_states: bool
     backend: str
     residuals: str
     backward: str
@@ -85,17 +85,18 @@ def fused_scan(
 
         h[t] = charge(state[t-1], x[t])      s[t] = fire(h[t])      state[t] = reset(h[t], s[t])
 
-    For the backward pass it keeps the charged states h alone, from which all else follows; without a gradient it keeps
-    nothing. The values and gradients are those of a `lax.scan` over `cell.step`. Forward mode and `vmap` work too.
+    It saves only the charged states h for the backward pass, since everything else follows from them; a run without a
+    gradient saves nothing. The values and gradients are those of a `lax.scan` over `cell.step`. Forward mode and
+    `vmap` work too.
 
     Args:
         cell: the cell; its array fields, the state and the input have gradients.
         state: as `cell.init_state` gives it.
         xs: input: an array `[T, N, *]` or a `Sequence`.
-        residuals: what the backward pass keeps: "h"; "x", nothing but the input, from which it computes h again;
+        residuals: values saved for the backward pass: "h"; "x", only the input, from which h is computed again;
             "packed", h in bfloat16 and a bit a spike, for cells whose output is 0 or 1.
-        backward: how the backward pass goes through time: "scan", step by step, or "associative", in about log2(T)
-            stages, for cells whose equations are elementwise.
+        backward: order of the backward pass: "scan", step by step, or "associative", in about log2(T) stages, for cells
+            whose equations are elementwise.
         backend: a name of `BACKENDS`: "llvm" on a CPU; "triton" or "mosaic" on a GPU; "xla"; by default the one that
             `explain_backend` names.
 
@@ -106,7 +107,9 @@ def fused_scan(
         ValueError: `cell` is not of that form, or not of the form that `residuals` or `backward` asks for; the input
             and the state differ in shape; an option is unknown.
     """
-    return fused(cell, state, as_sequence(xs), keep=False, residuals=residuals, backward=backward, backend=backend)[:2]
+    return fused(
+        cell, state, as_sequence(xs), return_states=False, residuals=residuals, backward=backward, backend=backend
+    )[:2]
 
 
 def fused(
@@ -114,12 +117,12 @@ def fused(
     state: State,
     xs: Sequence,
     *,
-    keep: bool,
+    return_states: bool,
     residuals: str = "h",
     backward: str = "scan",
     backend: str | None = None,
-) -> Fused:
-    """`fused_scan`, with the states after each step where `keep`."""
+) -> FusedRun:
+    """`fused_scan`, which also returns the states after each step if `return_states`."""
     check_option("residuals", residuals, RESIDUALS)
     check_option("backward", backward, BACKWARDS)
     check_option("backend", backend, (None, *BACKENDS))
@@ -130,25 +133,26 @@ def fused(
     _, y = jax.eval_shape(lambda cell, state, xs: cell.step(state, xs.at(0)), cell, state, xs)
     if residuals == "packed" and cell.output_kind != "spikes":
         raise ValueError(
-            f"`residuals` 'packed' keeps a bit a spike, and the output of {type(cell).__name__} is not 0 or 1 but "
+            f"`residuals` 'packed' saves a bit a spike, and the output of {type(cell).__name__} is not 0 or 1 but "
             f"{cell.output_kind!r}: use residuals='h'"
         )
     if backward == "associative":
         _check_elementwise(cell, state, xs)
-    missing = CPU.missing(blocks_of(cell, state, xs)) if backend == "llvm" else None
+    missing = CPU.missing(block_equations(cell, state, xs)) if backend == "llvm" else None
     if missing:
         raise ValueError(f"`backend` 'llvm' has no kernel for {type(cell).__name__}, because {missing}; or use 'xla'")
     backend = backend or select_backend(cell, state, xs).backend or "xla"
     leaves, structure = jax.tree.flatten((cell, state, xs))
-    how = How(structure, keep, backend, residuals, backward)
-    last, ys, hs = _fused(how, varying_together(leaves))
-    return Fused(last, ys.astype(y.dtype), jax.vmap(lambda h: emit(cell, h)[0])(hs) if keep else None)
+    options = FusedOptions(structure, return_states, backend, residuals, backward)
+    last, ys, hs = _fused(options, varying_together(leaves))
+    states = jax.vmap(lambda h: fire_reset(cell, h)[0])(hs) if return_states else None
+    return FusedRun(last, ys.astype(y.dtype), states)
 
 
 def _check_elementwise(cell: ChargeFireReset, state: State, xs: Sequence) -> None:
-    """Raises ValueError where the associative backward pass would be wrong."""
+    """Raises ValueError if the associative backward pass would be wrong."""
     try:
-        blocks_of(cell, state, xs)
+        block_equations(cell, state, xs)
     except NotElementwiseError as error:
         raise ValueError(
             f"`backward` 'associative' treats each neuron on its own, and {type(cell).__name__} does not: {error}; "
@@ -157,73 +161,74 @@ def _check_elementwise(cell: ChargeFireReset, state: State, xs: Sequence) -> Non
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _fused(how: How, leaves: list[Array]) -> Outs:
-    problem, backend = how.structure.unflatten(leaves), BACKENDS[how.backend]
-    return backend.forward(*problem) if how.keep else (*backend.infer(*problem), None)
+def _fused(options: FusedOptions, leaves: list[Array]) -> _Results:
+    problem, backend = options.structure.unflatten(leaves), BACKENDS[options.backend]
+    return backend.forward(*problem) if options.return_states else (*backend.infer(*problem), None)
 
 
-def _fused_jvp(how: How, primals: Any, tangents: Any) -> tuple[Outs, Outs]:
-    (leaves,), (tangents,) = primals, tangents
-    tangents = [t for leaf, t in zip(leaves, tangents, strict=True) if has_gradient(leaf)]
-    active = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
-    backend = BACKENDS[how.backend]
-    problem = how.structure.unflatten(leaves)
-    if how.residuals == "packed" and not how.keep:
-        last, ys, kept = backend.packed(*problem)
+def _fused_jvp(
+    options: FusedOptions, primals: tuple[list[Array]], tangents: tuple[list[Any]]
+) -> tuple[_Results, _Results]:
+    (leaves,), (all_tangents,) = primals, tangents
+    float_tangents = [t for leaf, t in zip(leaves, all_tangents, strict=True) if has_gradient(leaf)]
+    active = [i for i, t in enumerate(float_tangents) if not isinstance(t, SymbolicZero)]
+    backend = BACKENDS[options.backend]
+    problem = options.structure.unflatten(leaves)
+    if options.residuals == "packed" and not options.return_states:
+        last, ys, saved = backend.packed(*problem)
         out = last, ys, None
     else:
         last, ys, hs = backend.forward(*problem)
-        kept = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack_run(hs, ys)}[how.residuals]()
-        out = last, ys, hs if how.keep else None
+        saved = {"h": lambda: hs, "x": lambda: None, "packed": lambda: pack_run(hs, ys)}[options.residuals]()
+        out = last, ys, hs if options.return_states else None
 
-    def push(residuals: Any, tangents: Floats) -> Floats:
+    def jvp(residuals: tuple[list[Array], Any], tangents: Floats) -> Floats:
         leaves, _ = residuals
         values = floats(leaves)
 
-        def from_active(changed: Floats) -> Floats:
-            new = dict(zip(active, changed, strict=True))
-            given = with_floats(leaves, [new.get(i, value) for i, value in enumerate(values)])
-            return floats(_step_by_step(how, *how.structure.unflatten(given)))
+        def from_active(active_values: Floats) -> Floats:
+            new = dict(zip(active, active_values, strict=True))
+            changed = with_floats(leaves, [new.get(i, value) for i, value in enumerate(values)])
+            return floats(_step_by_step(options, *options.structure.unflatten(changed)))
 
         return jax.jvp(from_active, ([values[i] for i in active],), (tangents,))[1]
 
-    def pull(residuals: Any, cotangents: Floats) -> Floats:
-        leaves, kept = residuals
-        cell, state, xs = how.structure.unflatten(leaves)
+    def transpose(residuals: tuple[list[Array], Any], cotangents: Floats) -> Floats:
+        leaves, saved = residuals
+        cell, state, xs = options.structure.unflatten(leaves)
         count = len(floats(state))
         last, ys, of_hs = cotangents[:count], cotangents[count], cotangents[count + 1 :]
-        given = Cotangents(last, ys, of_hs if how.keep else None)
-        parts = _backward(how, cell, state, xs, kept, given)
-        found = [g for part in parts for g in part]
-        return [found[i] for i in active]
+        of_run = Cotangents(last, ys, of_hs if options.return_states else None)
+        parts = _backward(options, cell, state, xs, saved, of_run)
+        of_leaves = [g for part in parts for g in part]
+        return [of_leaves[i] for i in active]
 
-    tangent = linear_call(push, pull, (leaves, kept), [tangents[i] for i in active])
+    tangent = linear_call(jvp, transpose, (leaves, saved), [float_tangents[i] for i in active])
     return out, as_cotangent(out, tangent)
 
 
 def _backward(
-    how: How, cell: ChargeFireReset, state: State, xs: Sequence, kept: Any, cotangents: Cotangents
+    options: FusedOptions, cell: ChargeFireReset, state: State, xs: Sequence, saved: Any, cotangents: Cotangents
 ) -> tuple[Floats, Floats, Floats]:
-    """The cotangents of cell, state and input, from what was kept."""
-    backend = BACKENDS[how.backend]
-    backward = adjoint.backward if how.backward == "associative" else backend.backward
-    if how.residuals == "packed":
-        known, start, hs, cotangents = known_run(cell, state, kept, cotangents)
+    """The cotangents of the cell, of the state and of the input, from the saved residuals."""
+    backward = associative_backward if options.backward == "associative" else BACKENDS[options.backend].backward
+    if options.residuals == "packed":
+        known, start, hs, cotangents = known_run(cell, state, saved, cotangents)
         g_cell, g_state, g_xs = backward(known, start, xs, hs, cotangents)
         return g_cell, g_state[:-1], g_xs
-    return backward(cell, state, xs, kept, cotangents)
+    return backward(cell, state, xs, saved, cotangents)
 
 
 _fused.defjvp(_fused_jvp, symbolic_zeros=True)
 
 
-def _step_by_step(how: How, cell: ChargeFireReset, state: State, xs: Sequence) -> Outs:
+def _step_by_step(options: FusedOptions, cell: ChargeFireReset, state: State, xs: Sequence) -> _Results:
     """The op as one plain scan, which JAX differentiates forward."""
 
     def step(state: State, x: Array, _: None) -> tuple[State, Any]:
         h = cell.charged(state, x)
-        state, s = emit(cell, h)
-        return state, (s, h if how.keep else None)
+        state, s = fire_reset(cell, h)
+        return state, (s, h if options.return_states else None)
 
     state, (ys, hs) = xs.scan(step, state)
     return state, ys, hs

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from spikejax.kernels.blocks import Blocks, Drives
+from spikejax.kernels.blocks import BlockEquations, Drives
 from spikejax.kernels.template import Floats, add, back_through_time
 from spikejax.typing import Array
 
@@ -50,7 +50,7 @@ class BlockAccess:
             self._write(ref, t, value.astype(ref.dtype))
 
     def zeros(self, dtypes: Sequence[DTypeLike]) -> Floats:
-        """Blocks of zeros in the layout of a loop."""
+        """BlockEquations of zeros in the layout of a loop."""
         return self.in_loop_layout([jnp.zeros(self.block, dtype) for dtype in dtypes])
 
     def in_loop_layout(self, blocks: Floats) -> Floats:
@@ -68,7 +68,7 @@ class BlockAccess:
         raise NotImplementedError
 
 
-def forward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
+def forward_kernel(blocks: BlockEquations, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
     """Runs a block from the first step to the last; writes h, and the spikes as bits, if `outs` has arrays for them."""
     (params, state, xs, drives), (last, ys, hs, bits) = ins, outs
     params = access.read(params)
@@ -77,7 +77,7 @@ def forward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, o
         state, bytes_ = carry
         x = access.read(xs, t)
         h = blocks.charge(access.read(drives.charge, t), (params, state, x))
-        state, s = blocks.emit(access.read(drives.emit, t), (params, h))
+        state, s = blocks.fire_reset(access.read(drives.fire_reset, t), (params, h))
         access.write(ys, s, t)
         if hs:
             access.write(hs, h, t)
@@ -95,7 +95,7 @@ def forward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, o
         access.write(bits, [bytes_[0] * 2 ** (-steps % 8)], steps // 8)
 
 
-def backward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
+def backward_kernel(blocks: BlockEquations, steps: int, access: BlockAccess, ins: Refs, outs: Refs) -> None:
     """Runs a block from the last step back to the first."""
     params, state, xs, drives, hs, cotangents = ins
     g_params, g_state, g_xs, g_drives = outs
@@ -108,19 +108,19 @@ def backward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, 
     def start_of(t: Any) -> Floats:
         if isinstance(t, int) and t == 0:
             return first
-        return blocks.emit(access.read(drives.emit, t - 1), (params, h_of(t - 1)))[0]
+        return blocks.fire_reset(access.read(drives.fire_reset, t - 1), (params, h_of(t - 1)))[0]
 
-    def through_emit(t: Any, g_state: Floats) -> tuple[Floats, Floats]:
+    def fire_reset_vjp_at(t: Any, g_state: Floats) -> tuple[Floats, Floats]:
         g_s = access.read(cotangents.ys, t).astype(blocks.s.dtype)
         at = params, h_of(t)
-        of_drives, cotangent = blocks.emit_back(access.read(drives.emit, t), at, (g_state, g_s))
-        access.write(g_drives.emit, of_drives, t) if g_drives else None
+        of_drives, cotangent = blocks.fire_reset_vjp(access.read(drives.fire_reset, t), at, (g_state, g_s))
+        access.write(g_drives.fire_reset, of_drives, t) if g_drives else None
         g_params, g_h = cotangent[: len(params)], cotangent[len(params) :]
         return access.in_loop_layout(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
-    def through_charge(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
+    def charge_vjp_at(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
         at = params, start, access.read(xs, t)
-        of_drives, cotangent = blocks.charge_back(access.read(drives.charge, t), at, g_h)
+        of_drives, cotangent = blocks.charge_vjp(access.read(drives.charge, t), at, g_h)
         access.write(g_drives.charge, of_drives, t) if g_drives else None
         both = len(params) + len(start)
         return cotangent[: len(params)], cotangent[len(params) : both], cotangent[both:]
@@ -136,20 +136,20 @@ def backward_kernel(blocks: Blocks, steps: int, access: BlockAccess, ins: Refs, 
     gather, start = (add_step, access.zeros([ref.dtype for ref in g_xs])) if is_static else (write_step, ())
     g_last = access.read(cotangents.last)
     loop = _unrolled if computed else access.loop
-    of_all = back_through_time(steps, g_last, start_of, through_emit, through_charge, gather, start, loop)
+    of_all = back_through_time(steps, g_last, start_of, fire_reset_vjp_at, charge_vjp_at, gather, start, loop)
     access.write((g_params, g_state), of_all[:2])
     if is_static:
         access.write(g_xs, of_all[2])
 
 
 def _charged(
-    blocks: Blocks, steps: int, access: BlockAccess, params: Floats, state: Floats, xs: Refs, drives: Drives
+    blocks: BlockEquations, steps: int, access: BlockAccess, params: Floats, state: Floats, xs: Refs, drives: Drives
 ) -> list[Floats]:
     """The h of every step, in registers."""
     hs = []
     for t in range(steps):
         hs.append(blocks.charge(access.read(drives.charge, t), (params, state, access.read(xs, t))))
-        state, _ = blocks.emit(access.read(drives.emit, t), (params, hs[-1]))
+        state, _ = blocks.fire_reset(access.read(drives.fire_reset, t), (params, hs[-1]))
     return hs
 
 

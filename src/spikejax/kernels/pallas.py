@@ -4,6 +4,7 @@ A program instance computes a block of neurons over all of time, with their stat
 that is not full is masked, or padded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.elementwise import ROUNDING_REWRITES
-from spikejax.kernels.kernel import BlockAccess
+from spikejax.kernels.kernel import BlockAccess, Step
 from spikejax.kernels.template import Floats
 from spikejax.typing import Array
 
@@ -47,14 +48,14 @@ class TritonAccess(BlockAccess):
         """The number of the block."""
         return pl.program_id(0)
 
-    def at(self, ref: Any, t: Any) -> Any:
+    def at(self, ref: Any, t: Step | None) -> Any:
         """The block of an array, at step t."""
         return ref.at[self._block] if ref.ndim == 1 else ref.at[jnp.int32(t), self._block]
 
-    def _read(self, ref: Any, t: Any) -> Array:
+    def _read(self, ref: Any, t: Step | None) -> Array:
         return triton.load(self.at(ref, t), mask=self._mask, other=None if self._mask is None else 0)
 
-    def _write(self, ref: Any, t: Any, value: Array) -> None:
+    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
         triton.store(self.at(ref, t), value, mask=self._mask)
 
 
@@ -73,10 +74,10 @@ class MosaicAccess(TritonAccess):
         """The same values, one after another over the threads."""
         return [mosaic_gpu.layout_cast(a, self._layout) for a in blocks]
 
-    def _read(self, ref: Any, t: Any) -> Array:
+    def _read(self, ref: Any, t: Step | None) -> Array:
         return mosaic_gpu.layout_cast(self.at(ref, t)[...], self._layout)
 
-    def _write(self, ref: Any, t: Any, value: Array) -> None:
+    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
         self.at(ref, t)[...] = value
 
 
@@ -92,16 +93,23 @@ class Triton(Blockwise):
     def __init__(self, interpret: bool = False) -> None:
         self._interpret = interpret
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
-        size, block = given[0].shape[-1], block_neurons(held)
+    def _launch(
+        self,
+        kernel: Callable[..., None],
+        name: str,
+        inputs: list[Array],
+        outputs: list[jax.ShapeDtypeStruct],
+        register_steps: int,
+    ) -> list[Array]:
+        size, block = inputs[0].shape[-1], block_neurons(register_steps)
         return pl.pallas_call(
-            lambda *refs: on_refs(TritonAccess(size, block), *refs),
-            out_shape=wanted,
+            lambda *refs: kernel(TritonAccess(size, block), *refs),
+            out_shape=outputs,
             grid=(pl.cdiv(size, block),),
             interpret=self._interpret,
             compiler_params=triton.CompilerParams(num_warps=THREADS // 32, num_stages=1),
             name=name,
-        )(*given)
+        )(*inputs)
 
 
 class Mosaic(Blockwise):
@@ -109,16 +117,26 @@ class Mosaic(Blockwise):
 
     rewrites = ROUNDING_REWRITES
 
-    def _launch(self, on_refs: Any, name: str, given: list[Array], wanted: list[Any], held: int) -> list[Array]:
-        size, block = given[0].shape[-1], block_neurons(held)
+    def _launch(
+        self,
+        kernel: Callable[..., None],
+        name: str,
+        inputs: list[Array],
+        outputs: list[jax.ShapeDtypeStruct],
+        register_steps: int,
+    ) -> list[Array]:
+        size, block = inputs[0].shape[-1], block_neurons(register_steps)
         rows = pl.cdiv(size, block)
-        padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * block - size)]) for a in given]
-        outs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * block), a.dtype) for a in wanted]
-        like: dict[str, Any] = {"out_type" if jax.__version_info__ >= (0, 11) else "out_shape": outs}
-        kernel = mosaic_gpu.kernel(
-            lambda *refs: on_refs(MosaicAccess(rows * block, block), *refs), **like, grid=(rows,), grid_names=("block",)
+        padded = [jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, rows * block - size)]) for a in inputs]
+        padded_outputs = [jax.ShapeDtypeStruct((*a.shape[:-1], rows * block), a.dtype) for a in outputs]
+        results: dict[str, Any] = {"out_type" if jax.__version_info__ >= (0, 11) else "out_shape": padded_outputs}
+        run = mosaic_gpu.kernel(
+            lambda *refs: kernel(MosaicAccess(rows * block, block), *refs),
+            **results,
+            grid=(rows,),
+            grid_names=("block",),
         )
-        return [a[..., :size] for a in kernel(*padded)]
+        return [a[..., :size] for a in run(*padded)]
 
 
 TRITON, MOSAIC, INTERPRET = Triton(), Mosaic(), Triton(interpret=True)

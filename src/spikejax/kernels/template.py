@@ -1,6 +1,6 @@
-"""What the kernels know of a cell: its three equations, and how to go back through them.
+"""The three equations of a cell as the kernels use them, and their vector-Jacobian products.
 
-A tree's floating-point leaves have gradients and stand in lists of arrays; random keys and counters have none.
+The floating-point leaves of a tree have gradients, and stand in lists of arrays; random keys and counters have none.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Floats = list[Array]
 
 
 def why_not_fused(cell: Cell) -> str | None:
-    """Why `cell` has no fused kernel, or None where it has one."""
+    """The reason for which `cell` has no fused kernel, or None if it has one."""
     name = type(cell).__name__
     if not isinstance(cell, ChargeFireReset):
         return f"{name} is not written as charge, fire and reset"
@@ -30,24 +30,24 @@ def why_not_fused(cell: Cell) -> str | None:
     return None
 
 
-def emit(cell: ChargeFireReset, h: State) -> tuple[State, Array]:
+def fire_reset(cell: ChargeFireReset, h: State) -> tuple[State, Array]:
     """The state after the charged state `h`, and the output."""
     s = cell.fire(h)
     return cell.reset(h, s), s
 
 
-def emit_back(cell: ChargeFireReset, h: State, g_state: Floats, g_s: Array) -> tuple[Floats, Floats]:
-    """The cotangents of the cell and of `h` from those of what `emit` gives."""
+def fire_reset_vjp(cell: ChargeFireReset, h: State, g_state: Floats, g_s: Array) -> tuple[Floats, Floats]:
+    """The cotangents of the cell and of `h` from those of the results of `fire_reset`."""
 
     def forward(of_cell: Floats, of_h: Floats) -> tuple[Floats, Array]:
-        state, s = emit(with_floats(cell, of_cell), with_floats(h, of_h))
+        state, s = fire_reset(with_floats(cell, of_cell), with_floats(h, of_h))
         return floats(state), s
 
-    (_, s), pull = jax.vjp(forward, floats(cell), floats(h))
-    return pull((g_state, g_s.astype(s.dtype)))
+    (_, s), vjp = jax.vjp(forward, floats(cell), floats(h))
+    return vjp((g_state, g_s.astype(s.dtype)))
 
 
-def charge_back(cell: ChargeFireReset, state: State, x: Array, g_h: Floats) -> tuple[Floats, Floats, Floats]:
+def charge_vjp(cell: ChargeFireReset, state: State, x: Array, g_h: Floats) -> tuple[Floats, Floats, Floats]:
     """The cotangents of the cell, of the state before and of the input from those of the charged state."""
 
     def forward(of_cell: Floats, of_state: Floats, of_x: Floats) -> Floats:
@@ -57,7 +57,7 @@ def charge_back(cell: ChargeFireReset, state: State, x: Array, g_h: Floats) -> t
 
 
 class Cotangents(NamedTuple):
-    """Of what a run gives: of the last state, of the outputs, and of all h where they were kept."""
+    """The cotangents of a run: of the last state, of the outputs, and of all h if the run returned them."""
 
     last: Floats
     ys: Array
@@ -68,13 +68,13 @@ def back_through_time(
     steps: int,
     g_last: Floats,
     start_of: Callable[[Any], Any],
-    through_emit: Callable[[Any, Floats], tuple[Floats, Floats]],
-    through_charge: Callable[[Any, Any, Floats], tuple[Floats, Floats, Floats]],
+    fire_reset_vjp_at: Callable[[Any, Floats], tuple[Floats, Floats]],
+    charge_vjp_at: Callable[[Any, Any, Floats], tuple[Floats, Floats, Floats]],
     gather: Callable[[Any, Any, Floats], Any],
     g_xs: Any,
     loop: Callable[..., Any] = lax.fori_loop,
 ) -> tuple[Floats, Floats, Any]:
-    """The cotangents of parameters, first state and input, from the last step to the first.
+    """The cotangents of the parameters, of the first state and of the input, from the last step to the first.
 
     dL/dh[t]     = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t])
     dL/dstate[t] = dh[t+1]/dstate[t] dL/dh[t+1],   dL/dx[t] = dh[t]/dx[t] dL/dh[t]
@@ -82,24 +82,24 @@ def back_through_time(
     Args:
         steps: number of steps T.
         g_last: cotangents of the last state.
-        start_of: the state before step t, from t.
-        through_emit: `(t, g_state)` to the cotangents of the parameters and of h[t].
-        through_charge: `(t, start, g_h)` to those of the parameters, of the state before and of the input.
-        gather: `(g_xs, t, g_x)` to `g_xs` with those of the input of step t.
-        g_xs: what it starts from.
-        loop: what repeats a step; t is an int where it is a loop in Python.
+        start_of: a function of t to the state before step t.
+        fire_reset_vjp_at: a function of `(t, g_state)` to the cotangents of the parameters and of h[t].
+        charge_vjp_at: a function of `(t, start, g_h)` to those of the parameters, of the state before and of the input.
+        gather: a function of `(g_xs, t, g_x)` to `g_xs` with the cotangent of the input of step t.
+        g_xs: the cotangent of the input, before the first step is gathered.
+        loop: `lax.fori_loop` or its like; t is an int in a loop of Python.
     """
 
     def body(i: Any, carry: Any) -> Any:
         t = steps - 1 - i
         g_params, g_h, g_xs = carry
-        of_charge, g_state, g_x = through_charge(t, start_of(t), g_h)
-        of_emit, g_h = through_emit(t - 1, g_state)
-        return add(g_params, of_charge, of_emit), g_h, gather(g_xs, t, g_x)
+        of_charge, g_state, g_x = charge_vjp_at(t, start_of(t), g_h)
+        of_fire_reset, g_h = fire_reset_vjp_at(t - 1, g_state)
+        return add(g_params, of_charge, of_fire_reset), g_h, gather(g_xs, t, g_x)
 
-    carry = *through_emit(steps - 1, g_last), g_xs
+    carry = *fire_reset_vjp_at(steps - 1, g_last), g_xs
     g_params, g_h, g_xs = loop(0, steps - 1, body, carry)
-    of_charge, g_state, g_x = through_charge(0, start_of(0), g_h)
+    of_charge, g_state, g_x = charge_vjp_at(0, start_of(0), g_h)
     return add(g_params, of_charge), g_state, gather(g_xs, 0, g_x)
 
 
@@ -119,17 +119,17 @@ def floats(tree: Any) -> Floats:
 
 
 def with_floats(tree: Any, values: Floats) -> Any:
-    """`tree` with other floating-point leaves."""
-    rest = iter(values)
-    return jax.tree.map(lambda leaf: next(rest) if has_gradient(leaf) else leaf, tree)
+    """The tree with other floating-point leaves."""
+    new = iter(values)
+    return jax.tree.map(lambda leaf: next(new) if has_gradient(leaf) else leaf, tree)
 
 
 def as_cotangent(tree: Any, values: Floats | None = None) -> Any:
-    """The cotangent, or tangent, of `tree` from those of its floating-point leaves; without these, zero."""
-    rest = iter([jnp.zeros_like(leaf) for leaf in floats(tree)] if values is None else values)
-    return jax.tree.map(lambda leaf: next(rest) if has_gradient(leaf) else np.zeros(leaf.shape, float0), tree)
+    """The cotangent, or tangent, of `tree` from those of its floating-point leaves; zero by default."""
+    parts = iter([jnp.zeros_like(leaf) for leaf in floats(tree)] if values is None else values)
+    return jax.tree.map(lambda leaf: next(parts) if has_gradient(leaf) else np.zeros(leaf.shape, float0), tree)
 
 
 def has_gradient(leaf: Array) -> bool:
-    """Whether a leaf is floating point."""
+    """True for a floating-point leaf."""
     return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))

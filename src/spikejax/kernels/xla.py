@@ -1,8 +1,8 @@
-"""The XLA back end: loops over time that write no more than what is kept.
+"""The XLA back end: loops over time with a single output.
 
-XLA on CPU computes each output of a loop body on its own, so every further output costs nearly a further loop. Here
-the forward loop puts out the charged states h, the backward loop the cotangents of the input; both carry no more than
-what belongs to one step, in which parameters gather their gradients while it is in the cache.
+On a CPU, XLA computes each output of the body of a loop by itself, so every further output costs nearly another loop.
+Here the forward loop writes the charged states h, and the backward loop the cotangents of the input. Both carry no more
+than the values of one step, which stay in the cache while the gradients of the parameters are added up.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from spikejax.kernels.template import (
     add,
     at,
     back_through_time,
-    charge_back,
-    emit,
-    emit_back,
+    charge_vjp,
+    fire_reset,
+    fire_reset_vjp,
     floats,
 )
 from spikejax.sequence import Sequence
@@ -31,17 +31,17 @@ from spikejax.typing import Array, State
 
 
 def infer(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array]:
-    """The last state and the outputs `[T, N, *]`, with nothing kept for a backward pass."""
+    """The last state and the outputs `[T, N, *]`, for runs without a backward pass."""
 
     def body(t: int | Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         h, ys = carry
-        h = cell.charged(emit(cell, h)[0], xs.at(t))
+        h = cell.charged(fire_reset(cell, h)[0], xs.at(t))
         return h, _put(ys, t, cell.fire(h))
 
     h = cell.charged(state, xs.at(0))
     s = cell.fire(h)
-    h, ys = lax.fori_loop(1, xs.steps, body, (h, _put(_room(s, xs), 0, s)))
-    return emit(cell, h)[0], ys
+    h, ys = lax.fori_loop(1, xs.steps, body, (h, _put(_empty(s, xs), 0, s)))
+    return fire_reset(cell, h)[0], ys
 
 
 def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, State]:
@@ -49,16 +49,16 @@ def forward(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, A
 
     def body(t: int | Array, carry: tuple[State, State]) -> tuple[State, State]:
         h, hs = carry
-        h = cell.charged(emit(cell, h)[0], xs.at(t))
+        h = cell.charged(fire_reset(cell, h)[0], xs.at(t))
         return h, _put(hs, t, h)
 
     h = cell.charged(state, xs.at(0))
-    h, hs = lax.fori_loop(1, xs.steps, body, (h, _put(_room(h, xs), 0, h)))
-    return emit(cell, h)[0], jax.vmap(cell.fire)(hs), hs
+    h, hs = lax.fori_loop(1, xs.steps, body, (h, _put(_empty(h, xs), 0, h)))
+    return fire_reset(cell, h)[0], jax.vmap(cell.fire)(hs), hs
 
 
 def packed(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Array, Packed]:
-    """The last state, the outputs, and what is kept of the run in half the memory."""
+    """The last state, the outputs, and the run as `pack_run` gives it."""
     last, ys, hs = forward(cell, state, xs)
     return last, ys, pack_run(hs, ys)
 
@@ -66,42 +66,39 @@ def packed(cell: ChargeFireReset, state: State, xs: Sequence) -> tuple[State, Ar
 def backward(
     cell: ChargeFireReset, state: State, xs: Sequence, hs: State | None, cotangents: Cotangents
 ) -> tuple[Floats, Floats, Floats]:
-    """The cotangents of the cell, of the state and of the input; computes h again where it was not kept."""
+    """The cotangents of the cell, of the state and of the input; computes h again if it is None."""
     hs = forward(cell, state, xs)[2] if hs is None else hs
 
     def start_of(t: int | Array) -> State:
-        return state if isinstance(t, int) and t == 0 else emit(cell, at(hs, t - 1))[0]
+        return state if isinstance(t, int) and t == 0 else fire_reset(cell, at(hs, t - 1))[0]
 
-    def through_emit(t: int | Array, g_state: Floats) -> tuple[Floats, Floats]:
-        g_cell, g_h = emit_back(cell, at(hs, t), g_state, at(cotangents.ys, t))
+    def fire_reset_vjp_at(t: int | Array, g_state: Floats) -> tuple[Floats, Floats]:
+        g_cell, g_h = fire_reset_vjp(cell, at(hs, t), g_state, at(cotangents.ys, t))
         return g_cell, g_h if cotangents.hs is None else add(g_h, at(cotangents.hs, t))
 
-    shown = _shown(cell, state, xs)
+    input_read = _input_read(cell, state, xs)
 
-    def through_charge(t: int | Array, start: State, g_h: Floats) -> tuple[Floats, Floats, Floats]:
-        return charge_back(cell, start, shown(t), g_h)
+    def charge_vjp_at(t: int | Array, start: State, g_h: Floats) -> tuple[Floats, Floats, Floats]:
+        return charge_vjp(cell, start, input_read(t), g_h)
 
-    room = jax.tree.map(jnp.zeros_like, floats(xs))
-    return back_through_time(xs.steps, cotangents.last, start_of, through_emit, through_charge, xs.add_at, room)
+    g_xs = jax.tree.map(jnp.zeros_like, floats(xs))
+    return back_through_time(xs.steps, cotangents.last, start_of, fire_reset_vjp_at, charge_vjp_at, xs.add_at, g_xs)
 
 
-def _shown(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[Any], Array]:
-    """The input of a step, or 0 where the way back through the charge does not read it.
-
-    XLA would otherwise keep the whole input until then.
-    """
+def _input_read(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[Any], Array]:
+    """The input of a step, or 0 if `charge_vjp` does not read it, as XLA would else save the whole input."""
     x = jax.ShapeDtypeStruct(xs.shape, xs.dtype)
-    read = reads(lambda x, *others: charge_back(cell, others[0], x, others[1]), x, state, floats(state))[0]
+    read = reads(lambda x, *others: charge_vjp(cell, others[0], x, others[1]), x, state, floats(state))[0]
     return (lambda t: xs.at(t)) if read else lambda t: jnp.zeros(x.shape, x.dtype)
 
 
-def _room(step: Any, xs: Sequence) -> Any:
-    """Arrays `[T, *]` for what is `[*]` in one step."""
+def _empty(step: Any, xs: Sequence) -> Any:
+    """Arrays `[T, *]` for the arrays `[*]` of a step."""
     return jax.tree.map(lambda a: jnp.broadcast_to(_zero(a), (xs.steps, *a.shape)), step)
 
 
 def _zero(a: Array) -> Array:
-    """Anything of the kind of `a`: random keys have no zero."""
+    """A zero of the dtype of `a`, or `a` itself if it has none, as random keys."""
     return jnp.zeros((), a.dtype) if jnp.issubdtype(a.dtype, jnp.number) else a
 
 

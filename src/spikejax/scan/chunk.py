@@ -111,7 +111,7 @@ class ChunkRunner(LayerVisitor):
         xs = xs if alive is None else silence(xs, alive)
         store = self.lengths is not None or bool(fields)
         last, ys, states = fused(
-            cell, state, xs, keep=store, residuals=self.plan.residuals, backward=self.plan.backward
+            cell, state, xs, return_states=store, residuals=self.plan.residuals, backward=self.plan.backward
         )
         if self.lengths is not None:
             last = last_alive(self.lengths - self.start, state, states, last)
