@@ -1,4 +1,4 @@
-"""Functions of rates: what is not linear, on the mean of what has come so far, and compensated for the past."""
+"""Functions of rates that are not linear: computed on the mean input so far, and compensated for earlier outputs."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Expected(NamedTuple):
 
     Attributes:
         total: sum of all inputs so far, or of all outputs `[N, *]`.
-        t: steps so far, shape `()`.
+        t: number of steps so far, shape `()`.
     """
 
     total: Array
@@ -34,7 +34,7 @@ class RunningMean(Struct, ParallelCell):
     """
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Expected:
-        """Nothing so far, for inputs of `shape` `[N, *]`; `key` is not needed."""
+        """The state before the first step, for inputs of `shape` `[N, *]`; `key` is not needed."""
         return Expected(jnp.zeros(shape, dtype), jnp.zeros((), dtype))
 
     def step(self, state: Expected, x: Array) -> tuple[Expected, Array]:
@@ -49,7 +49,7 @@ class RunningMean(Struct, ParallelCell):
 
 
 class Compensated(Struct, ParallelCell):
-    """What must be put out for the mean of all outputs so far to be the input; a cell without parameters.
+    """The output with which the mean of all outputs so far is the input; a cell without parameters.
 
         y[t] = t x[t] - (t - 1) x[t-1]
 
@@ -60,7 +60,7 @@ class Compensated(Struct, ParallelCell):
     """
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> Expected:
-        """Nothing so far, for inputs of `shape` `[N, *]`; `key` is not needed."""
+        """The state before the first step, for inputs of `shape` `[N, *]`; `key` is not needed."""
         return Expected(jnp.zeros(shape, dtype), jnp.zeros((), dtype))
 
     def step(self, state: Expected, x: Array) -> tuple[Expected, Array]:

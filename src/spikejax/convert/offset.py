@@ -1,4 +1,4 @@
-"""Spikes too many or too few, found in a first pass and mended by where each membrane starts."""
+"""Surplus and missing spikes: measured in a first pass, and corrected by the initial membranes."""
 
 from typing import Any
 
@@ -11,28 +11,29 @@ from spikejax.sequence import Sequence, Static, Steps
 from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwork, State, Stateless
 
 MARGIN = 1e-3
-"""By how much a membrane passes the threshold, or stays below it, as a share of the threshold."""
+"""Distance of a shifted membrane from the threshold, as a share of the threshold."""
 
 
 def calibrate_offset(net: Network, x: ArrayLike, steps: int, *, rounds: int = 1, key: Array | None = None) -> State:
-    """The state to start from so that uneven spike trains cost no spike: `run(net, x, state, steps=steps)`.
+    """An initial state that corrects the errors of uneven spike trains, for `run(net, x, state, steps=steps)`.
 
-    Layer by layer, the neurons see `steps` steps of their input. What is left on their membranes tells which have fired
-    once too often, and which once too seldom; these start again so much lower or higher that they do it once less or
-    more, and what they fire then is the input of the next layer.
+    Layer by layer, the neurons run over `steps` steps of their input. The rest on their membranes tells which of them
+    have fired once too often, and which once too seldom; the initial membranes of these are lowered or raised until
+    they fire once less or more, and their spikes are the input of the next layer.
 
         left = v[0] + sum of x - v_threshold sum of s
         left < 0, with a spike:    v[0] falls by max(v_threshold, least h of a spike - v_threshold + margin)
         left >= v_threshold:       v[0] rises by max(v_threshold, v_threshold - largest h without one + margin)
 
-    It costs as much as `1 + rounds` simulations, and belongs to these inputs: do it for every batch.
+    It takes the time of `1 + rounds` simulations, and holds for these inputs only: repeat it for every batch.
 
     Args:
         net: a converted network, its neurons with soft reset.
         x: inputs `[N, *]`, shown at every step.
         steps: number of steps, those of the simulation to come.
-        rounds: how often each layer is mended, a spike each time.
-        key: for networks that draw, as with a `Poisson` encoder: the state holds it, and draws the same spikes again.
+        rounds: number of corrections of each layer, by one spike each.
+        key: random key, for networks with random numbers, such as those of a `Poisson` encoder; the state holds it, so
+            the simulation draws the same numbers.
 
     Raises:
         ValueError: `steps` or `rounds` is < 1.
@@ -70,10 +71,10 @@ class _OffsetCalibration(LayerVisitor):
 
 
 def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
-    """By how much the membranes of `state` should start higher, 0 where they are right; `first` is how they started."""
-    last, (spikes, kept) = _over(cell, state, xs, record=("membrane",))
+    """The correction of the initial membranes of `state`, 0 where they are right; `first` is the uncorrected state."""
+    last, (spikes, recorded) = _over(cell, state, xs, record=("membrane",))
     threshold = cell.v_threshold
-    fired, h = spikes > 0, kept["membrane"] + spikes * threshold
+    fired, h = spikes > 0, recorded["membrane"] + spikes * threshold
     least = jnp.where(fired, h, jnp.inf).min(0)
     largest = jnp.where(fired, -jnp.inf, h).max(0)
     lower = jnp.maximum(threshold, least - (1 - MARGIN) * threshold)
@@ -84,5 +85,5 @@ def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
 
 
 def _over(cell: Cell, state: State, xs: Sequence, **options: Any) -> tuple[State, Any]:
-    """The cell over all steps."""
+    """The last state and the outputs of the cell over all steps."""
     return run(cell, xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)
