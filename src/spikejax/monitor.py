@@ -1,4 +1,4 @@
-"""What a network does inside: gradients at its layers, and what its operations cost. Records are made by `run`."""
+"""Gradients at the layers of a network, and the cost of its operations; records are made by `run`."""
 
 from collections.abc import Callable
 from collections.abc import Sequence as Names
@@ -68,7 +68,7 @@ def layer_gradients(
 
 @dataclass(frozen=True)
 class LayerOperations:
-    """What one layer of weights computes for one sample.
+    """The operations of one layer of weights for one sample.
 
     Attributes:
         name: its path.
@@ -197,7 +197,7 @@ def _linear_maps(net: nnx.Module) -> list[tuple[str, str, LinearMap]]:
 
 
 def _place(name: str) -> list[tuple[bool, int, str]]:
-    """What names are sorted by, so that layer 10 comes after layer 9."""
+    """The key by which names are sorted, so that layer 10 comes after layer 9."""
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in name.split(".")]
 
 

@@ -51,8 +51,8 @@ def correlate(layer, pre, post):
     """sum post of what each weight alone, at 1, lets through: the definition, a weight after the other."""
     bare = nnx.clone(layer)
     bare.bias, bare.use_bias = None, False
-    found = np.zeros(layer.kernel.shape)
-    for index in np.ndindex(found.shape):
-        bare.kernel[...] = jnp.zeros(found.shape).at[index].set(1)
-        found[index] = (np.asarray(bare(pre)) * np.asarray(post)).sum()
-    return found
+    total = np.zeros(layer.kernel.shape)
+    for index in np.ndindex(total.shape):
+        bare.kernel[...] = jnp.zeros(total.shape).at[index].set(1)
+        total[index] = (np.asarray(bare(pre)) * np.asarray(post)).sum()
+    return total

@@ -15,13 +15,13 @@ from spikejax.plasticity import STDP
 def test_it_correlates_what_each_weight_connects(name):
     layer, shape = make(name)
     pre, post = activity(layer, shape)
-    found = jax.jit(lambda layer, pre, post: LinearMap.of(layer).correlate(pre, post))(layer, pre[0], post[0])
-    np.testing.assert_allclose(found, correlate(layer, pre[0], post[0]), atol=1e-5)
+    correlation = jax.jit(lambda layer, pre, post: LinearMap.of(layer).correlate(pre, post))(layer, pre[0], post[0])
+    np.testing.assert_allclose(correlation, correlate(layer, pre[0], post[0]), atol=1e-5)
     over_time = LinearMap.of(layer).correlate_over_time(pre, post)
     want = sum(LinearMap.of(layer).correlate(x, y) for x, y in zip(pre, post, strict=True))
     np.testing.assert_allclose(over_time, want, rtol=1e-5, atol=1e-5)
-    assert np.abs(found).max() >= 1
-    assert found.dtype == layer.kernel.dtype
+    assert np.abs(correlation).max() >= 1
+    assert correlation.dtype == layer.kernel.dtype
 
 
 def test_a_grouped_convolution_by_hand():
@@ -45,9 +45,9 @@ def test_traces_go_through_a_spike_layer():
 def test_a_layer_in_half_precision():
     layer = nnx.Linear(6, 4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     pre, post = activity(layer, (6,))
-    found = LinearMap.of(layer).correlate(pre[0], post[0])
-    assert found.dtype == jnp.float32
-    np.testing.assert_array_equal(found, pre[0].T @ post[0])
+    correlation = LinearMap.of(layer).correlate(pre[0], post[0])
+    assert correlation.dtype == jnp.float32
+    np.testing.assert_array_equal(correlation, pre[0].T @ post[0])
 
 
 @pytest.mark.parametrize("name", [*SYNAPSES, *MORE])

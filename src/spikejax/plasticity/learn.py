@@ -162,7 +162,7 @@ def _in_chunks(
     steps: int,
     chunk: int | None,
 ) -> tuple[_Carry, Array]:
-    """Scans chunks of time; a shorter last chunk follows on its own."""
+    """Scans chunks of time; a shorter last chunk follows after the scan."""
     chunk = steps if chunk is None else chunk
     check_integer("chunk", chunk, remedy=f"None takes all {steps} steps at once")
     if chunk >= steps:

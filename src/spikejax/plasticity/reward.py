@@ -1,4 +1,4 @@
-"""STDP that waits for a reward: at once, or through an eligibility trace."""
+"""STDP modulated by a reward: at the next step, or by an eligibility trace."""
 
 from typing import NamedTuple
 

@@ -209,8 +209,8 @@ REFUSED = [
     ((Graph([linear(), linear(), jnp.multiply], [[0], [0], [1, 2]]),), TRACE, r"layer 0.2 \(multiply\) is not"),
     ((linear(), DropConnectLinear(5, 5, rngs=nnx.Rngs(0))), TRACE, r"layer 1 \(DropConnectLinear\) is not one"),
     ((linear(), TemporalEffectiveBatchNorm(5, 9, rngs=nnx.Rngs(0))), RTRL, r"`factor` of layer 1 \(Temporal"),
-    ((linear(), WinnerTakeAll(sx.LIF())), RTRL, r"the neurons of layer 1 \(WinnerTakeAll\) are not each on its own"),
-    ((linear(), sx.nn.Delay(2)), RTRL, r"layer 1 \(Delay\) are not each on its own"),
+    ((linear(), WinnerTakeAll(sx.LIF())), RTRL, r"the neurons of layer 1 \(WinnerTakeAll\) are not independent"),
+    ((linear(), sx.nn.Delay(2)), RTRL, r"layer 1 \(Delay\) are not independent"),
     ((linear(), sx.nn.Delay(2)), TRACE, r"`leak` must be given, because that of layer 1 cannot be derived"),
     ((sx.GatedLIF(conduct=jnp.zeros((9, 4))),), RTRL, r"`conduct` of GatedLIF has an axis of its own"),
     (

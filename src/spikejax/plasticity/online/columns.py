@@ -1,8 +1,8 @@
 """Traced functions asked which column of a parameter each element of their result depends on.
 
-A column is what one output of a linear layer sees of the kernel: `W[:, j]`. Every element of an array has the lowest
-and the highest column on which it depends, so that an operation that is not known is safe: its results depend on
-everything between the lowest and the highest column of its operands.
+A column is the part of a kernel on which one output of a linear layer depends: `W[:, j]`. Every element of an array has
+the lowest and the highest column on which it depends, so that an operation that is not known is safe: its results
+depend on everything between the lowest and the highest column of its operands.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ class DECOLLE(OnlineRule):
 
         L = loss(y, target) + sum over layers l of loss(G_l s_l, target)      dL_l/dW_m = 0 for m != l
 
-    No gradient passes from a layer of neurons to what follows. G_l is drawn from the normal distribution over the root
+    No gradient passes from a layer of neurons to the next. G_l is drawn from the normal distribution over the root
     of the layer's size, of the shape that the network's output has; the layer that is the network's output needs none.
     The value is the loss of the network's own output. The memory is that of `base`, and the read-outs.
 
@@ -33,7 +33,7 @@ class DECOLLE(OnlineRule):
         TypeError: `base` is no such rule, or `key` no key.
 
     Source: Kaiser, Mostafa, Neftci, "Synaptic Plasticity Dynamics for Deep Continuous Local Learning (DECOLLE)", 2020.
-    There the read-outs see the spikes, and time is what `DiagonalRTRL` does with a detached reset.
+    There the read-outs see the spikes, and the past is that of `DiagonalRTRL` with a detached reset.
     """
 
     key: Array

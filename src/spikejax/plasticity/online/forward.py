@@ -51,7 +51,7 @@ class ForwardGradient(OnlineRule):
     samples: int = 1
 
     def validate(self) -> None:
-        """Raises ValueError unless `samples` counts, TypeError for what is no key."""
+        """Raises ValueError unless `samples` is >= 1, TypeError unless `key` is a key."""
         check_key(self.key)
         check_integer("samples", self.samples)
 

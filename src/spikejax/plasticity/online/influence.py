@@ -1,4 +1,4 @@
-"""The influence of parameters on a cell's state, carried from step to step, and how a loss of one step sees it.
+"""The influence of parameters on a cell's state, carried from step to step, and its way into the loss of one step.
 
 P = d state / d theta           the influence, one array `[K, N, *]` a variable of the state
 state + P (theta - theta)       its value is the state, its derivative for theta is P
@@ -48,7 +48,7 @@ class LocalParameter(NamedTuple):
 
 
 class UnfollowedError(ValueError):
-    """A parameter acts on a neuron in a way of which no rule keeps an influence."""
+    """A parameter acts on a neuron in a way that influences do not cover."""
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -77,7 +77,7 @@ def contract(theta: dict[str, Array], influences: dict[str, Influence]) -> Influ
 
 
 def is_elementwise(cell: object, state: State, current: Array) -> bool:
-    """True if each neuron of `cell` has variables of its own, so that influences stay inside a neuron."""
+    """True if no neuron of `cell` depends on another, so that influences stay inside a neuron."""
     return isinstance(cell, ChargeFireReset) and all(leaf.shape == current.shape for leaf in floats(state))
 
 
@@ -174,13 +174,13 @@ def _entries(function: StepFunction, made: Signal, name: str) -> LocalParameter:
     layer, leaf = function.layer(made.path), function.parameters[made.path][name]
     call = lambda leaf: layer.apply(layer.parameters | {name: leaf}, layer.variables, *(i.value for i in made.inputs))  # noqa: E731
     entries = Columns.of(np.arange(leaf.size, dtype=np.int32).reshape(leaf.shape))
-    own = columns_of(call, [leaf], [entries])
-    if own.single() is None:
+    of_output = columns_of(call, [leaf], [entries])
+    if of_output.single() is None:
         raise UnfollowedError(
             f"`{name}` of layer {layer.title} has several entries on which one element of its output depends, and "
             f"sx.nn.LinearMap does not know its class"
         )
-    column = _single(function, made.path, name, own)
+    column = _single(function, made.path, name, of_output)
     parameters, constants = stop_gradient((function.parameters, function.constants))
 
     def current(leaf: Array) -> Array:

@@ -30,12 +30,12 @@ class DiagonalRTRL(LocalRule):
     F is the cell's own step with its reset. Carried from step to step are K + 1 copies of the state, K the fan-in of a
     neuron, and one for each parameter of the cell and of the layers before it that acts on a neuron by one entry. Exact
     for one layer without recurrence, in the cell's parameters too; paths from neuron to neuron in time are left out.
-    Between a linear layer and the cell there may be layers that keep its columns apart, such as norms, pools, `Scale`
+    Between a linear layer and the cell there may be layers that do not join its columns, such as norms, pools, `Scale`
     and functions of each element.
 
     Raises:
         ValueError: in use, a parameter acts on a neuron in a way that this does not cover: through a layer that joins
-            columns, as a kernel in a layer that `sx.nn.LinearMap` does not know, or by an axis of time.
+            columns, as a kernel of a layer that `sx.nn.LinearMap` does not know, or by an axis of time.
 
     Source: Williams, Zipser, "A Learning Algorithm for Continually Running Fully Recurrent Neural Networks", 1989,
     without the terms between neurons, as Menick, Elsen, Evci, Osindero, Simonyan, Graves, "Practical Real Time
@@ -51,8 +51,8 @@ class DiagonalRTRL(LocalRule):
                 local |= parameters_of(at.cell, at.current)
             elif local or _has_parameters(at.cell):
                 raise UnfollowedError(
-                    f"the neurons of layer {at.path} ({type(at.cell).__name__}) are not each on its own, in charge, "
-                    f"fire and reset"
+                    f"the neurons of layer {at.path} ({type(at.cell).__name__}) are not independent of each other, in "
+                    f"charge, fire and reset"
                 )
         except UnfollowedError as error:
             raise self.refusal(f"before or in layer {at.path} ({type(at.cell).__name__}), {error}") from error
