@@ -10,6 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from spikejax.checks import check_integer
+from spikejax.nn.pure import PureModule
 from spikejax.plasticity.attachment import Attachment, RulesOfLayers, attach_rules, records_of
 from spikejax.plasticity.reward import RewardRule, each_sample
 from spikejax.scan import run
@@ -81,30 +82,31 @@ def learn(
     dtype = jnp.promote_types(xs.dtype, jnp.float32)
     state = net.init_state(shape, dtype) if state is None else state
     inputs = _Inputs(xs, steps, _rewards(attached, rewards, count, shape[0]))
-    graph, params, rest = nnx.split(net, nnx.Param, ...)
+    pure, names = PureModule(net), records_of(attached)
 
-    def run_part(rest: nnx.State, state: State, part: _Inputs) -> tuple[nnx.State, State, Array, dict[str, Array]]:
-        copied = nnx.merge(graph, params, rest, copy=True)
-        state, (ys, records) = run(copied, part.xs, state, steps=part.steps, record=records_of(attached))
-        return nnx.state(copied, nnx.Not(nnx.Param)), state, ys, records
+    def run_part(variables: nnx.State, state: State, part: _Inputs) -> tuple[nnx.State, State, Array, dict[str, Array]]:
+        variables, (state, (ys, records)) = pure.call(
+            lambda net: run(net, part.xs, state, steps=part.steps, record=names), pure.params, variables
+        )
+        return variables, state, ys, records
 
     def body(carry: _Carry, part: _Inputs) -> tuple[_Carry, Array]:
-        rest, state, ys, records = run_part(carry.rest, carry.state, part)
+        variables, state, ys, records = run_part(carry.variables, carry.state, part)
         of_rules = {
             layer.name: layer.follow(records, carry.state, carry.traces[layer.name], part.rewards) for layer in attached
         }
         traces = {name: last for name, (last, _) in of_rules.items()}
         changes = jax.tree.map(jnp.add, carry.changes, {name: change for name, (_, change) in of_rules.items()})
-        return _Carry(rest, state, traces, changes), ys
+        return _Carry(variables, state, traces, changes), ys
 
     if traces is None:
-        shapes = jax.eval_shape(lambda: run_part(rest, state, inputs.part(0, 1))[3])
+        shapes = jax.eval_shape(lambda: run_part(pure.variables, state, inputs.part(0, 1))[3])
         traces = {layer.name: layer.start(shapes, dtype) for layer in attached}
-    values = dict(nnx.to_flat_state(params))
+    values = dict(nnx.to_flat_state(pure.params))
     zeros = {layer.name: tuple(jnp.zeros_like(values[path][...]) for path in layer.paths) for layer in attached}
-    last, ys = _in_chunks(body, _Carry(rest, state, traces, zeros), inputs, count, chunk)
-    nnx.update(net, last.rest)
-    return Learned(ys, _updates(params, attached, last.changes), last.state, last.traces)
+    last, ys = _in_chunks(body, _Carry(pure.variables, state, traces, zeros), inputs, count, chunk)
+    pure.restore(last.variables)
+    return Learned(ys, _updates(pure.params, attached, last.changes), last.state, last.traces)
 
 
 def labels(net: Network, rules: RulesOfLayers) -> nnx.State:
@@ -149,7 +151,7 @@ class _Inputs(NamedTuple):
 class _Carry(NamedTuple):
     """Values that go from chunk to chunk: variables and state of the network, traces, and the sums of the changes."""
 
-    rest: nnx.State
+    variables: nnx.State
     state: State
     traces: RuleTraces
     changes: dict[str, tuple[Array, ...]]

@@ -231,13 +231,13 @@ def test_what_has_no_gradient_is_refused_by_name(layers, rule, message):
 
 
 class Doubled(Sequential):
-    def propagate(self, state, xs, through):
-        return super().propagate(state, 2 * xs[0][None], through)
+    def propagate(self, state, xs, visitor, path=()):
+        return super().propagate(state, xs.map(lambda x: 2 * x), visitor, path)
 
 
 def test_the_origin_of_a_value_must_be_known():
     net = Sequential(linear(), Doubled(lif()))
-    with pytest.raises(ValueError, match=r"the input of layer 1.0 is what the network around it has computed"):
+    with pytest.raises(ValueError, match=r"the input of layer 1.0 was computed by the network around it"):
         value_and_grad_online(RTRL)(loss, net, jnp.ones((1, BATCH, 4)), jnp.ones((1, BATCH, 5)))
 
 

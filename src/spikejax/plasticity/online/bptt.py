@@ -3,7 +3,7 @@
 import jax
 from flax import nnx
 
-from spikejax.plasticity.online.model import Objective, Sample, StepLoss, check_module, first_state
+from spikejax.plasticity.online.objective import Objective, Sample, StepLoss
 from spikejax.plasticity.online.rule import Carry, OnlineRule
 from spikejax.scan import run
 from spikejax.typing import Array, Network, State
@@ -30,17 +30,14 @@ class BPTT(OnlineRule):
         raise TypeError("`rule` BPTT() has no single step, because it goes back in time: use an online rule")
 
     def over_time(self, loss: StepLoss, net: Network, samples: Sample, state: State) -> tuple[Array, nnx.State]:
-        """The mean loss and its gradient, through a plain run."""
-        check_module(net)
-        start = first_state(net, samples.x, state)
-        graph, params, variables = nnx.split(net, nnx.Param, ...)
-        objective = Objective(graph, loss)
+        """The mean loss and its gradient, by a plain run."""
+        objective = Objective(net, loss)
+        start = objective.first_state(samples.x, state)
 
         def value(params: nnx.State) -> tuple[Array, nnx.State]:
-            copied = nnx.merge(graph, params, variables, copy=True)
-            _, ys = run(copied, samples.x, start)
-            return jax.vmap(objective.value)(ys, samples.target).mean(), objective.after(copied, variables)
+            after, (_, ys) = objective.call(lambda net: run(net, samples.x, start), params, objective.variables)
+            return jax.vmap(objective.value)(ys, samples.target).mean(), after
 
-        (mean, after), grads = jax.value_and_grad(value, has_aux=True)(params)
-        objective.restore(net, after)
+        (mean, after), grads = jax.value_and_grad(value, has_aux=True)(objective.params)
+        objective.restore(after)
         return mean, grads

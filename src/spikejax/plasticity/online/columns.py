@@ -92,6 +92,11 @@ def _apply(equation: JaxprEqn, inputs: list[Any]) -> Sequence[Columns | None]:
     if name in REDUCING:
         low, high = operands[0]
         return [Columns(jnp.min(low, params["axes"]), jnp.max(high, params["axes"]))]
+    if name == "dynamic_slice" and not any(isinstance(a, Columns) for a in inputs[1:]):
+        sizes = params["slice_sizes"]
+        axes = tuple(i for i, (size, whole) in enumerate(zip(sizes, needed[0], strict=True)) if size != whole)
+        low, high = jnp.min(operands[0].low, axes, keepdims=True), jnp.max(operands[0].high, axes, keepdims=True)
+        return [Columns(jnp.broadcast_to(low, sizes), jnp.broadcast_to(high, sizes))]
     if name in POOLING:
         low, high = (jnp.asarray(side, jnp.int32) for side in operands[0])
         keys = "window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation"

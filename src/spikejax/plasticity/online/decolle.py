@@ -8,10 +8,10 @@ from flax import nnx
 from jax import lax
 
 from spikejax.checks import check_key, check_type
-from spikejax.plasticity.online.model import Objective, Sample
+from spikejax.plasticity.online.objective import Objective, Sample
 from spikejax.plasticity.online.rule import Advance, Carry, LocalRule, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
-from spikejax.plasticity.online.step import Memory, OnlineStep
+from spikejax.plasticity.online.step import OnlineStep, RuleMemory
 from spikejax.typing import Array, State
 
 
@@ -49,7 +49,7 @@ class DECOLLE(OnlineRule):
     ) -> Carry:
         """The state, the zeros of the base rule, and the read-outs."""
 
-        def shapes() -> tuple[Memory, Array, dict[str, Array]]:
+        def shapes() -> tuple[RuleMemory, Array, dict[str, Array]]:
             step = OnlineStep(self.base, {}, local=True)
             y, _, _ = objective.forward(params, variables, state, sample.x, step)
             return step.after, y, {path: s for path, (s, passed_on) in step.outputs.items() if passed_on is not y}

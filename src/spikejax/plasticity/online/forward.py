@@ -8,7 +8,7 @@ from flax import nnx
 
 from spikejax.checks import check_integer, check_key
 from spikejax.kernels.template import floats, with_floats
-from spikejax.plasticity.online.model import Objective, Sample
+from spikejax.plasticity.online.objective import Objective, Sample
 from spikejax.plasticity.online.rule import Advance, Carry, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.plasticity.online.step import OnlineStep

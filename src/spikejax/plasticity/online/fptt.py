@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from spikejax.checks import check_number
-from spikejax.plasticity.online.model import Objective, Sample
+from spikejax.plasticity.online.objective import Objective, Sample
 from spikejax.plasticity.online.rule import Advance, Carry, OnlineRule
 from spikejax.plasticity.online.sltt import SLTT
 from spikejax.typing import Array, State

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from spikejax.checks import check_type
-from spikejax.plasticity.online.model import Sample, StepLoss, check_samples, first_state, split_network
+from spikejax.plasticity.online.objective import Objective, Sample, StepLoss, check_samples
 from spikejax.plasticity.online.rule import Carry, OnlineRule
 from spikejax.typing import Array, Network, State
 
@@ -111,8 +111,9 @@ def train_online(rule: OnlineRule, optimizer: optax.GradientTransformation) -> T
     ) -> tuple[optax.OptState, Array]:
         samples = Sample(jnp.asarray(xs), jax.tree.map(jnp.asarray, targets))
         check_samples(samples)
-        objective, params, variables = split_network(net, loss)
-        carry = rule.first(objective, params, variables, first_state(net, samples.x, state), samples.at(0))
+        objective = Objective.of_steps(net, loss)
+        params, variables, start = objective.params, objective.variables, objective.first_state(samples.x, state)
+        carry = rule.first(objective, params, variables, start, samples.at(0))
 
         def body(
             before: tuple[nnx.State, optax.OptState, nnx.State, Carry], sample: Sample
@@ -125,7 +126,7 @@ def train_online(rule: OnlineRule, optimizer: optax.GradientTransformation) -> T
 
         (params, opt_state, variables, _), values = lax.scan(body, (params, opt_state, variables, carry), samples)
         nnx.update(net, params)
-        objective.restore(net, variables)
+        objective.restore(variables)
         return opt_state, values
 
     return train

@@ -13,7 +13,7 @@ from spikejax.kernels.template import floats, why_not_fused, with_floats
 from spikejax.plasticity.online.columns import Columns, columns_of
 from spikejax.plasticity.online.influence import attach
 from spikejax.plasticity.online.rule import LocalRule
-from spikejax.plasticity.online.signal import Constants, Layer, Parameters, Signal, StepFunction
+from spikejax.plasticity.online.signal import Constants, Parameters, PureLayer, Signal, StepFunction
 from spikejax.plasticity.online.step import CellInput, OnlineStep
 from spikejax.typing import Array, State
 
@@ -87,7 +87,7 @@ class OTTT(LocalRule):
             )
 
 
-def is_steady_linear(layer: Layer, inputs: list[Array]) -> bool:
+def is_steady_linear(layer: PureLayer, inputs: list[Array]) -> bool:
     """True if a layer is linear in its inputs, but for a bias, and the same at every step.
 
     Its slope then depends neither on the inputs nor on variables that change from step to step.

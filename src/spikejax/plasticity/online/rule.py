@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
 
-from spikejax.plasticity.online.model import Objective, Sample, StepLoss, first_state, split_network
+from spikejax.plasticity.online.objective import Objective, Sample, StepLoss
 from spikejax.plasticity.online.step import CellInput, OnlineStep
 from spikejax.pytree import Struct
 from spikejax.typing import Array, Network, State
@@ -60,9 +60,9 @@ class OnlineRule(Struct):
             target: the target of a step; only its shape counts.
             state: state to start from; None starts from `net.init_state`.
         """
-        objective, params, variables = split_network(net, loss)
-        x = jnp.asarray(x)
-        return self.first(objective, params, variables, first_state(net, x[None], state), Sample(x, target))
+        objective, x = Objective.of_steps(net, loss), jnp.asarray(x)
+        start = objective.first_state(x[None], state)
+        return self.first(objective, objective.params, objective.variables, start, Sample(x, target))
 
     def step(
         self, loss: StepLoss, net: Network, carry: Carry, x: ArrayLike, target: object = None
@@ -79,11 +79,10 @@ class OnlineRule(Struct):
         Returns:
             The next carry, the loss, and its gradient, an `nnx.State` of `nnx.Param`.
         """
-        objective, params, variables = split_network(net, loss)
-        sample = Sample(jnp.asarray(x), target)
-        variables, carry, value, grads = self.advance(objective, params, variables, carry, sample)
-        objective.restore(net, variables)
-        return carry, value, grads
+        objective, sample = Objective.of_steps(net, loss), Sample(jnp.asarray(x), target)
+        step = self.advance(objective, objective.params, objective.variables, carry, sample)
+        objective.restore(step.variables)
+        return step.carry, step.value, step.grads
 
     def first(
         self, objective: Objective, params: nnx.State, variables: nnx.State, state: State, sample: Sample
@@ -101,8 +100,9 @@ class OnlineRule(Struct):
 
     def over_time(self, loss: StepLoss, net: Network, samples: Sample, state: State) -> tuple[Array, nnx.State]:
         """The mean loss over the steps of `samples` and its gradient, in one scan."""
-        objective, params, variables = split_network(net, loss)
-        carry = self.first(objective, params, variables, first_state(net, samples.x, state), samples.at(0))
+        objective = Objective.of_steps(net, loss)
+        params, variables, start = objective.params, objective.variables, objective.first_state(samples.x, state)
+        carry = self.first(objective, params, variables, start, samples.at(0))
         zero = jnp.zeros((), jnp.promote_types(samples.x.dtype, jnp.float32))
         total = zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.promote_types(p.dtype, jnp.float32)), params)
 
@@ -115,7 +115,7 @@ class OnlineRule(Struct):
             return (variables, carry, total), None
 
         (variables, _, total), _ = lax.scan(body, (variables, carry, total), samples)
-        objective.restore(net, variables)
+        objective.restore(variables)
         value, grads = jax.tree.map(lambda leaf: leaf / samples.x.shape[0], total)
         return value, jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
 

@@ -2,26 +2,30 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 from flax import nnx
 
 from spikejax.kernels.template import has_gradient
+from spikejax.nn.pure import PureModule
 from spikejax.plasticity.online.columns import Columns, columns_of
 from spikejax.pytree import Struct
 from spikejax.sequence import Steps
-from spikejax.typing import Array
+from spikejax.typing import Array, State
 
-Parameters = dict[str, dict[str, Array]]
+Variables: TypeAlias = tuple[nnx.State, State]
+"""Arrays of a layer that are no parameters: other variables of its module, and a state that stays as it is."""
+
+Parameters: TypeAlias = dict[str, dict[str, Array]]
 """The parameters of layers, by the paths of the layers and their own names."""
 
-Constants = tuple[dict[str, Any], dict[str, Array]]
+Constants: TypeAlias = tuple[dict[str, Variables], dict[str, Array]]
 """All other variables of layers by their paths, and the values of sources by theirs."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class PureLayer:
     """A layer without a state as a pure function.
 
     Attributes:
@@ -37,24 +41,21 @@ class Layer:
     layer: Any
     apply: Callable[..., Array]
     parameters: dict[str, Array]
-    variables: Any
+    variables: Variables
     changed: tuple[bool, ...] = ()
 
     @classmethod
-    def of(cls, path: str, layer: Any, call: Callable[..., Array], constants: Any = ()) -> "Layer":
+    def of(cls, path: str, layer: object, call: Callable[..., Array], constants: State = ()) -> "PureLayer":
         """A layer that computes `call(layer, constants, *inputs)`."""
-        if isinstance(layer, nnx.Module):
-            graph, tree, rest = nnx.split(layer, nnx.Param, ...)
-            rest = jax.tree.map(lambda leaf: leaf, rest)  # a copy, which the layer does not write to
-            bind = lambda tree, rest: nnx.merge(graph, tree, rest, copy=True)  # noqa: E731
-        elif isinstance(layer, Struct):
-            tree, rest, bind = layer, (), lambda tree, rest: tree
-        else:
-            tree, rest, bind = (), (), lambda tree, rest: layer
+        module = PureModule(layer)
+        tree, rest, bind = module.params, module.variables, module.bind
+        if isinstance(layer, Struct):
+            tree, bind = layer, lambda tree, rest: tree
+        rest = jax.tree.map(lambda leaf: leaf, rest)  # a copy, which the layer does not write to
         leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
         names = [jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value") for path, _ in leaves]
 
-        def apply(parameters: Mapping[str, Array], variables: Any, *inputs: Array) -> Array:
+        def apply(parameters: Mapping[str, Array], variables: Variables, *inputs: Array) -> Array:
             rest, constants = variables
             bound = bind(jax.tree.unflatten(structure, [parameters[name] for name in names]), rest)
             return call(bound, constants, *inputs)
@@ -62,9 +63,9 @@ class Layer:
         parameters = {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}
         return cls(path, layer, apply, parameters, (rest, constants))
 
-    def compared(self, layer: Any, constants: Any = ()) -> "Layer":
+    def compared(self, layer: object, constants: State = ()) -> "PureLayer":
         """The same with `changed`, from the layer and the constants after the step."""
-        rest = nnx.state(layer, nnx.Not(nnx.Param)) if isinstance(layer, nnx.Module) else ()
+        rest = PureModule(layer).variables
         leaves = zip(jax.tree.leaves(self.variables), jax.tree.leaves((rest, constants)), strict=True)
         return replace(self, changed=tuple(before is not after for before, after in leaves))
 
@@ -86,14 +87,14 @@ class Signal(Steps):
         path: the path of the layer that gave it, "input" for the input of the network.
         cells: paths of the cells from whose outputs of this step it was made.
         layer: the layer that made it of `inputs`; None for a source: the input of the network, the output of a cell, or
-            what layers without parameters made of these.
+            a function of these without parameters.
         inputs: the inputs of the layer.
     """
 
     value: Array
     path: str
     cells: frozenset[str]
-    layer: Layer | None
+    layer: PureLayer | None
     inputs: "tuple[Signal, ...]"
 
     def __init__(
@@ -101,7 +102,7 @@ class Signal(Steps):
         value: Array,
         path: str,
         cells: frozenset[str] = frozenset(),
-        layer: Layer | None = None,
+        layer: PureLayer | None = None,
         inputs: "tuple[Signal, ...]" = (),
     ) -> None:
         super().__init__(value[None])
@@ -114,7 +115,7 @@ class Signal(Steps):
         return self.value
 
     @classmethod
-    def made_by(cls, layer: Layer, value: Array, *inputs: "Signal") -> "Signal":
+    def made_by(cls, layer: PureLayer, value: Array, *inputs: "Signal") -> "Signal":
         """The output of a layer without a state."""
         cells = frozenset[str]().union(*(signal.cells for signal in inputs))
         if not layer.trainable() and all(signal.layer is None for signal in inputs):
@@ -169,7 +170,7 @@ class StepFunction:
                 values[path] = layer.apply(layer.parameters | parameters[path], variables[path], *inputs)
         return values[self.path]
 
-    def layer(self, path: str) -> Layer:
+    def layer(self, path: str) -> PureLayer:
         """The layer at `path`."""
         return _layer(self.signals[path])
 
@@ -193,7 +194,7 @@ class StepFunction:
         return by_path[self.path], mixing
 
 
-def _layer(signal: Signal) -> Layer:
+def _layer(signal: Signal) -> PureLayer:
     """The layer of a signal that is no source."""
     if signal.layer is None:
         raise ValueError(f"`signal` {signal.path} must be the output of a layer, got a source")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax.numpy as jnp
 from jax.lax import stop_gradient
@@ -11,12 +11,12 @@ from spikejax.cells import ChargeFireReset
 from spikejax.kernels.template import floats
 from spikejax.nn.layer import apply
 from spikejax.nn.recurrent import ElementwiseRecurrent, Recurrent, RecurrentState
-from spikejax.plasticity.online.signal import Layer, Signal
+from spikejax.plasticity.online.signal import PureLayer, Signal
 from spikejax.sequence import Sequence
-from spikejax.typing import Array, LayerVisitor, Path, PureNetwork, State, Stateless
+from spikejax.typing import Array, Cell, LayerVisitor, Path, PureNetwork, State, Stateless
 
-Memory = dict[str, Any]
-"""What a rule carries from step to step, by the path of the cell."""
+RuleMemory: TypeAlias = dict[str, Any]
+"""Arrays that a rule carries from step to step, by the path of the cell."""
 
 
 class CellInput(NamedTuple):
@@ -69,12 +69,12 @@ class OnlineStep(LayerVisitor):
     Attributes:
         after: memory of the rule for the next step.
         outputs: with `local`, of every neuron, its output with and without gradients.
-        eligibilities: what a rule passes from one cell to a later one in the same step.
+        eligibilities: influences on the outputs of cells in this step, for rules that use them at a later cell.
     """
 
-    def __init__(self, rule: CellRule, before: Memory, local: bool = False) -> None:
+    def __init__(self, rule: CellRule, before: RuleMemory, local: bool = False) -> None:
         self.rule, self.before, self.local = rule, before, local
-        self.after: Memory = {}
+        self.after: RuleMemory = {}
         self.outputs: dict[str, tuple[Array, Array]] = {}
         self.eligibilities: dict[str, Any] = {}
 
@@ -84,8 +84,8 @@ class OnlineStep(LayerVisitor):
             return xs
         if self.rule.remembers:
             raise self.rule.refusal(
-                f"the input of layer {path} is what the network around it has computed, and no layer: give that "
-                f"computation to the network as a layer"
+                f"the input of layer {path} was computed by the network around it and not by a layer: make that "
+                f"computation a layer of the network"
             )
         return Signal(xs.at(0), f"{path}.input")
 
@@ -94,7 +94,7 @@ class OnlineStep(LayerVisitor):
         name = _name(path)
         return _apply(name, layer.layer, partial(_named, name), *(self._signal(name, xs) for xs in inputs))
 
-    def cell(self, path: Path, cell: Any, state: State, xs: Sequence) -> tuple[State, Sequence]:
+    def cell(self, path: Path, cell: Cell, state: State, xs: Sequence) -> tuple[State, Sequence]:
         """One step of a cell by the rule; a cell whose state does not change is a layer without one."""
         return self._cell(_name(path), cell, state, self._signal(_name(path), xs))
 
@@ -102,14 +102,14 @@ class OnlineStep(LayerVisitor):
         """Refuses: a network that reads from the end has no single step."""
         raise self.rule.refusal(f"layer {_name(path)} reads the sequence from its end")
 
-    def _cell(self, path: str, cell: Any, state: State, xs: Signal) -> tuple[State, Signal]:
+    def _cell(self, path: str, cell: Cell, state: State, xs: Signal) -> tuple[State, Signal]:
         if isinstance(cell, ElementwiseRecurrent):
             new, y = self.rule.take(self, CellInput(path, cell.cell, state.cell, _with_feedback(path, cell, state, xs)))
             state = RecurrentState(new, y.astype(state.y.dtype))
         elif isinstance(cell, ChargeFireReset):
             state, y = self.rule.take(self, CellInput(path, cell, state, xs))
         else:
-            record = Layer.of(path, cell, lambda cell, state, x: cell.step(state, x)[1], state)
+            record = PureLayer.of(path, cell, lambda cell, state, x: cell.step(state, x)[1], state)
             new, y = cell.step(state, xs.value)
             if all(a is b for a, b in zip(floats(new), floats(state), strict=True)):
                 return new, Signal.made_by(record.compared(cell, new), y, xs)
@@ -150,19 +150,19 @@ def _with_feedback(path: str, cell: ElementwiseRecurrent, state: RecurrentState,
     return _apply(f"{path}.sum", jnp.add, lambda add, _, x, back: add(x, _in_dtype_of(x, back)), x, back)
 
 
-def _apply(path: str, layer: Any, call: Callable[..., Array], *inputs: Signal) -> Signal:
+def _apply(path: str, layer: Callable[..., Array], call: Callable[..., Array], *inputs: Signal) -> Signal:
     """The signal that a layer makes of others by `call(layer, (), *inputs)`."""
-    record = Layer.of(path, layer, call)
+    record = PureLayer.of(path, layer, call)
     value = call(layer, (), *(signal.value for signal in inputs))
     return Signal.made_by(record.compared(layer), value, *inputs)
 
 
-def _call(layer: Any, _: Any, *inputs: Array) -> Array:
+def _call(layer: Callable[..., Array], _: tuple[()], *inputs: Array) -> Array:
     return layer(*inputs)
 
 
-def _named(path: str, layer: Any, _: Any, *inputs: Array) -> Array:
-    """The output of a layer, which an error names."""
+def _named(path: str, layer: Callable[..., Array], _: tuple[()], *inputs: Array) -> Array:
+    """The output of a layer; errors name the layer."""
     return apply(layer, path, *inputs)
 
 
