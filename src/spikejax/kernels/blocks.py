@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh
 from spikejax.cells import ChargeFireReset
 from spikejax.jaxpr import reads, split_program
 from spikejax.kernels.elementwise import BlockFunction, NotElementwiseError, Rewrites
-from spikejax.kernels.template import Floats, fire_reset, floats, has_gradient, with_floats
+from spikejax.kernels.template import Floats, Tree, fire_reset, floats, has_gradient, with_floats
 from spikejax.sequence import Sequence
 from spikejax.typing import Array, Shape, State
 
@@ -130,11 +130,11 @@ def _decompose(cell: ChargeFireReset, state: State, xs: Sequence) -> BlockEquati
     )
     of_charge, of_fire_reset = jax.eval_shape(lambda *trees: trees, (params, variables, x), (params, variables))
 
-    def charge(known: Any, varying: Any) -> tuple[Floats, list[Array]]:
+    def charge(known: Tree, varying: Tree) -> tuple[Floats, list[Array]]:
         (tables, shared), (params, variables, x) = known, varying
         return layout.of_state(layout.cell(params, tables).charged(layout.state(variables, shared), x))
 
-    def after(known: Any, varying: Any) -> tuple[tuple[Floats, Array], list[Array]]:
+    def after(known: Tree, varying: Tree) -> tuple[tuple[Floats, Array], list[Array]]:
         (tables, shared), (params, h) = known, varying
         state, s = fire_reset(layout.cell(params, tables), layout.state(h, shared))
         variables, shared = layout.of_state(state)
@@ -188,7 +188,7 @@ def _decompose(cell: ChargeFireReset, state: State, xs: Sequence) -> BlockEquati
     )
 
 
-def _split(function: Callable[..., Any], known: Any, varying: Any) -> tuple[Callable, Callable]:
+def _split(function: Callable[..., Any], known: Tree, varying: Tree) -> tuple[Callable, Callable]:
     """`split_program` of the first result of `function`, whose second result must follow from `known`."""
     count = len(jax.tree.leaves(known))
     if any(reads(lambda *args: function(*args)[1], known, varying)[count:]):
@@ -199,7 +199,7 @@ def _split(function: Callable[..., Any], known: Any, varying: Any) -> tuple[Call
 def _vjp(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], tuple[Floats, Floats]]:
     """A function from cotangents of `function(drives, varying)` to those of its floating-point arguments."""
 
-    def back(drives: Any, varying: Any, cotangents: Any) -> tuple[Floats, Floats]:
+    def back(drives: Tree, varying: Tree, cotangents: Tree) -> tuple[Floats, Floats]:
         def forward(of_drives: Floats, of_varying: Floats) -> Any:
             return function(with_floats(drives, of_drives), with_floats(varying, of_varying))
 
@@ -208,16 +208,16 @@ def _vjp(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], tuple
     return back
 
 
-def _partition(is_first: list[bool], tree: Any) -> tuple[list[Array], list[Array]]:
+def _partition(is_first: list[bool], tree: Tree) -> tuple[list[Array], list[Array]]:
     leaves = list(zip(is_first, jax.tree.leaves(tree), strict=True))
     return [a for first, a in leaves if first], [a for first, a in leaves if not first]
 
 
-def _join(is_first: list[bool], like: Any, first: list[Array], second: list[Array]) -> Any:
+def _join(is_first: list[bool], like: Tree, first: list[Array], second: list[Array]) -> Any:
     parts = {True: iter(first), False: iter(second)}
     leaves = [next(parts[part]) for part in is_first]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _zeros(shapes: Any) -> Any:
+def _zeros(shapes: Tree) -> Any:
     return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)

@@ -13,7 +13,7 @@ from spikejax.kernels.blocks import BlockEquations, Drives, OverSteps, block_equ
 from spikejax.kernels.elementwise import Rewrites
 from spikejax.kernels.kernel import MAX_REGISTER_STEPS, BlockAccess, Refs, backward_kernel, forward_kernel
 from spikejax.kernels.packed import Packed, in_bfloat16
-from spikejax.kernels.template import Cotangents, Floats, as_cotangent, floats, has_gradient, with_floats
+from spikejax.kernels.template import Cotangents, Floats, Tree, as_cotangent, floats, has_gradient, with_floats
 from spikejax.sequence import Sequence
 from spikejax.typing import Array, Shape, State
 
@@ -95,12 +95,12 @@ class Blockwise:
         return floats(g_cell), floats(g_state), g_xs
 
     def _call(
-        self, kernel: BlockKernel, blocks: BlockEquations, xs: Sequence, ins: Any, outs: Any, register_steps: int = 0
+        self, kernel: BlockKernel, blocks: BlockEquations, xs: Sequence, ins: Tree, outs: Tree, register_steps: int = 0
     ) -> Any:
         """The results, like `outs`, of a kernel on arrays that end in the shape of a step."""
         size, count = math.prod(blocks.s.shape), len(jax.tree.leaves(ins))
 
-        def flat(a: Any) -> tuple[int, ...]:
+        def flat(a: Array | jax.ShapeDtypeStruct) -> tuple[int, ...]:
             return *a.shape[: len(a.shape) - len(blocks.s.shape)], size
 
         def on_refs(access: BlockAccess, *refs: Any) -> None:

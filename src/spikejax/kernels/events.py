@@ -113,7 +113,7 @@ def _skip_if_few(
         return lax.cond(few, of_few, of_all, bits, *args)
 
     @choose.def_vmap
-    def over_batch(size: int, batched: Any, *args: Any) -> tuple[Array, bool]:
+    def over_batch(size: int, batched: list[Any], *args: Any) -> tuple[Array, bool]:
         axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(batched))
         return jax.vmap(product, in_axes=axes, axis_size=size)(*args), True
 

@@ -13,7 +13,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from spikejax.kernels.blocks import BlockEquations, Drives
-from spikejax.kernels.template import Floats, add, back_through_time
+from spikejax.kernels.template import Floats, Tree, add, back_through_time
 from spikejax.typing import Array
 
 MAX_REGISTER_STEPS = 32
@@ -44,13 +44,13 @@ class BlockAccess:
         """The blocks of all `refs`."""
         return jax.tree.map(lambda ref: self._read(ref, t), refs)
 
-    def write(self, refs: Refs, values: Any, t: Step | None = None) -> None:
+    def write(self, refs: Refs, values: Tree, t: Step | None = None) -> None:
         """Sets the blocks of all `refs`."""
         for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
             self._write(ref, t, value.astype(ref.dtype))
 
     def zeros(self, dtypes: Sequence[DTypeLike]) -> Floats:
-        """BlockEquations of zeros in the layout of a loop."""
+        """Blocks of zeros in the layout of a loop."""
         return self.in_loop_layout([jnp.zeros(self.block, dtype) for dtype in dtypes])
 
     def in_loop_layout(self, blocks: Floats) -> Floats:
@@ -61,10 +61,10 @@ class BlockAccess:
         """`lax.fori_loop`."""
         return lax.fori_loop(start, stop, body, carry)
 
-    def _read(self, ref: Any, t: Step | None) -> Array:
+    def _read(self, ref: Refs, t: Step | None) -> Array:
         raise NotImplementedError
 
-    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
+    def _write(self, ref: Refs, t: Step | None, value: Array) -> None:
         raise NotImplementedError
 
 
@@ -105,12 +105,12 @@ def backward_kernel(blocks: BlockEquations, steps: int, access: BlockAccess, ins
     def h_of(t: Any) -> Floats:
         return computed[t] if computed else access.read(hs, t)
 
-    def start_of(t: Any) -> Floats:
+    def start_of(t: Step) -> Floats:
         if isinstance(t, int) and t == 0:
             return first
         return blocks.fire_reset(access.read(drives.fire_reset, t - 1), (params, h_of(t - 1)))[0]
 
-    def fire_reset_vjp_at(t: Any, g_state: Floats) -> tuple[Floats, Floats]:
+    def fire_reset_vjp_at(t: Step, g_state: Floats) -> tuple[Floats, Floats]:
         g_s = access.read(cotangents.ys, t).astype(blocks.s.dtype)
         at = params, h_of(t)
         of_drives, cotangent = blocks.fire_reset_vjp(access.read(drives.fire_reset, t), at, (g_state, g_s))
@@ -118,7 +118,7 @@ def backward_kernel(blocks: BlockEquations, steps: int, access: BlockAccess, ins
         g_params, g_h = cotangent[: len(params)], cotangent[len(params) :]
         return access.in_loop_layout(g_params), add(g_h, access.read(cotangents.hs, t)) if cotangents.hs else g_h
 
-    def charge_vjp_at(t: Any, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
+    def charge_vjp_at(t: Step, start: Floats, g_h: Floats) -> tuple[Floats, Floats, Floats]:
         at = params, start, access.read(xs, t)
         of_drives, cotangent = blocks.charge_vjp(access.read(drives.charge, t), at, g_h)
         access.write(g_drives.charge, of_drives, t) if g_drives else None

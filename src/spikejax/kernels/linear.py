@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.internals import define_primitive
+from spikejax.kernels.template import Tree
 from spikejax.typing import Array
 
 
 def linear_call(
-    function: Callable[[Any, Any], Any], transpose: Callable[[Any, Any], Any], residuals: Any, tangents: Any
+    function: Callable[[Any, Any], Any], transpose: Callable[[Any, Any], Any], residuals: Tree, tangents: Tree
 ) -> Any:
     """`function(residuals, tangents)`, linear in `tangents`, whose transpose is `transpose(residuals, cotangents)`.
 

@@ -15,7 +15,7 @@ from jax.experimental.pallas import mosaic_gpu, triton
 
 from spikejax.kernels.blockwise import Blockwise
 from spikejax.kernels.elementwise import ROUNDING_REWRITES
-from spikejax.kernels.kernel import BlockAccess, Step
+from spikejax.kernels.kernel import BlockAccess, Refs, Step
 from spikejax.kernels.template import Floats
 from spikejax.typing import Array
 
@@ -48,14 +48,14 @@ class TritonAccess(BlockAccess):
         """The number of the block."""
         return pl.program_id(0)
 
-    def at(self, ref: Any, t: Step | None) -> Any:
+    def at(self, ref: Refs, t: Step | None) -> Any:
         """The block of an array, at step t."""
         return ref.at[self._block] if ref.ndim == 1 else ref.at[jnp.int32(t), self._block]
 
-    def _read(self, ref: Any, t: Step | None) -> Array:
+    def _read(self, ref: Refs, t: Step | None) -> Array:
         return triton.load(self.at(ref, t), mask=self._mask, other=None if self._mask is None else 0)
 
-    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
+    def _write(self, ref: Refs, t: Step | None, value: Array) -> None:
         triton.store(self.at(ref, t), value, mask=self._mask)
 
 
@@ -74,10 +74,10 @@ class MosaicAccess(TritonAccess):
         """The same values, one after another over the threads."""
         return [mosaic_gpu.layout_cast(a, self._layout) for a in blocks]
 
-    def _read(self, ref: Any, t: Step | None) -> Array:
+    def _read(self, ref: Refs, t: Step | None) -> Array:
         return mosaic_gpu.layout_cast(self.at(ref, t)[...], self._layout)
 
-    def _write(self, ref: Any, t: Step | None, value: Array) -> None:
+    def _write(self, ref: Refs, t: Step | None, value: Array) -> None:
         self.at(ref, t)[...] = value
 
 

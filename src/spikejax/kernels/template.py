@@ -5,7 +5,7 @@ The floating-point leaves of a tree have gradients, and stand in lists of arrays
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,10 @@ from jax.dtypes import float0
 from spikejax.cells import ChargeFireReset
 from spikejax.typing import Array, Cell, State
 
-Floats = list[Array]
+Tree: TypeAlias = Any
+"""A pytree of arrays."""
+
+Floats: TypeAlias = list[Array]
 """The floating-point leaves of a tree, or their cotangents."""
 
 
@@ -71,9 +74,9 @@ def back_through_time(
     fire_reset_vjp_at: Callable[[Any, Floats], tuple[Floats, Floats]],
     charge_vjp_at: Callable[[Any, Any, Floats], tuple[Floats, Floats, Floats]],
     gather: Callable[[Any, Any, Floats], Any],
-    g_xs: Any,
+    g_xs: Tree,
     loop: Callable[..., Any] = lax.fori_loop,
-) -> tuple[Floats, Floats, Any]:
+) -> tuple[Floats, Floats, Tree]:
     """The cotangents of the parameters, of the first state and of the input, from the last step to the first.
 
     dL/dh[t]     = d(state[t], s[t])/dh[t] (dL/dstate[t], dL/ds[t])
@@ -90,7 +93,7 @@ def back_through_time(
         loop: `lax.fori_loop` or its like; t is an int in a loop of Python.
     """
 
-    def body(i: Any, carry: Any) -> Any:
+    def body(i: Any, carry: Tree) -> Tree:
         t = steps - 1 - i
         g_params, g_h, g_xs = carry
         of_charge, g_state, g_x = charge_vjp_at(t, start_of(t), g_h)
@@ -108,23 +111,23 @@ def add(*trees: Floats) -> Floats:
     return [reduce(jnp.add, leaves) for leaves in zip(*trees, strict=True)]
 
 
-def at(tree: Any, t: Array | int) -> Any:
+def at(tree: Tree, t: Array | int) -> Any:
     """Step `t` of arrays `[T, *]`."""
     return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, t, keepdims=False), tree)
 
 
-def floats(tree: Any) -> Floats:
+def floats(tree: Tree) -> Floats:
     """The leaves that have gradients."""
     return [leaf for leaf in jax.tree.leaves(tree) if has_gradient(leaf)]
 
 
-def with_floats(tree: Any, values: Floats) -> Any:
+def with_floats(tree: Tree, values: Floats) -> Any:
     """The tree with other floating-point leaves."""
     new = iter(values)
     return jax.tree.map(lambda leaf: next(new) if has_gradient(leaf) else leaf, tree)
 
 
-def as_cotangent(tree: Any, values: Floats | None = None) -> Any:
+def as_cotangent(tree: Tree, values: Floats | None = None) -> Any:
     """The cotangent, or tangent, of `tree` from those of its floating-point leaves; zero by default."""
     parts = iter([jnp.zeros_like(leaf) for leaf in floats(tree)] if values is None else values)
     return jax.tree.map(lambda leaf: next(parts) if has_gradient(leaf) else np.zeros(leaf.shape, float0), tree)

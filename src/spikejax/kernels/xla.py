@@ -18,6 +18,7 @@ from spikejax.kernels.packed import Packed, pack_run
 from spikejax.kernels.template import (
     Cotangents,
     Floats,
+    Tree,
     add,
     at,
     back_through_time,
@@ -92,7 +93,7 @@ def _input_read(cell: ChargeFireReset, state: State, xs: Sequence) -> Callable[[
     return (lambda t: xs.at(t)) if read else lambda t: jnp.zeros(x.shape, x.dtype)
 
 
-def _empty(step: Any, xs: Sequence) -> Any:
+def _empty(step: Tree, xs: Sequence) -> Any:
     """Arrays `[T, *]` for the arrays `[*]` of a step."""
     return jax.tree.map(lambda a: jnp.broadcast_to(_zero(a), (xs.steps, *a.shape)), step)
 
@@ -102,5 +103,5 @@ def _zero(a: Array) -> Array:
     return jnp.zeros((), a.dtype) if jnp.issubdtype(a.dtype, jnp.number) else a
 
 
-def _put(sequence: Any, t: int | Array, step: Any) -> Any:
+def _put(sequence: Tree, t: int | Array, step: Tree) -> Any:
     return jax.tree.map(lambda b, a: lax.dynamic_update_index_in_dim(b, a, t, 0), sequence, step)

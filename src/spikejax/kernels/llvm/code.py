@@ -251,5 +251,5 @@ def _in_memory(dtype: DTypeLike) -> ir.Type:
     return ir.IntType(8) if dtype == np.bool_ else type_of(dtype, None)
 
 
-def _bytes(element: Any) -> int:
-    return {ir.FloatType: 4, ir.DoubleType: 8}.get(type(element)) or element.width // 8
+def _bytes(element: ir.Type) -> int:
+    return {ir.FloatType: 4, ir.DoubleType: 8}.get(type(element)) or element.width // 8  # pyright: ignore[reportAttributeAccessIssue]

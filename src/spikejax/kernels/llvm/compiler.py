@@ -1,20 +1,19 @@
 """Machine code for this machine's processor, made by LLVM from modules that define a function "tile"."""
 
 from functools import cache
-from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from spikejax.kernels.llvm.loops import INDEX, index
+from spikejax.kernels.llvm.loops import INDEX, LLVMValue, index
 
 POINTER = ir.PointerType()
 TILE = ir.FunctionType(ir.VoidType(), [POINTER, INDEX])
 """The function that a module defines under the name "tile": it computes one tile of the arrays at the addresses."""
 
 
-def addresses(build: ir.IRBuilder, arrays: Any, count: int) -> list[Any]:
-    """Where the arrays lie, from the first argument of "tile"."""
+def addresses(build: ir.IRBuilder, arrays: LLVMValue, count: int) -> list[LLVMValue]:
+    """The addresses of the arrays, from the first argument of "tile"."""
     places = (build.gep(arrays, [index(i)], source_etype=POINTER) for i in range(count))
     return [build.load(place, typ=POINTER) for place in places]
 

@@ -144,9 +144,9 @@ def _call(build: ir.IRBuilder, name: str, kind: ir.Type, args: Sequence[LLVMValu
     return build.call(function, args)
 
 
-def _suffix(kind: Any) -> str:
+def _suffix(kind: ir.Type) -> str:
     """The suffix for a type in the name of an intrinsic, such as v16f32."""
-    return f"v{kind.count}{_suffix(kind.element)}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
+    return f"v{kind.count}{_suffix(kind.element)}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _is_nan(build: ir.IRBuilder, a: LLVMValue) -> LLVMValue:

@@ -1,4 +1,4 @@
-"""Kernels over blocks of neurons: their code, and which operations it lacks."""
+"""Kernels over blocks of neurons: their code, and the operations that have none."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce

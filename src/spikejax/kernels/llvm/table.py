@@ -61,7 +61,7 @@ class KernelCode:
 
 
 def kernel_code(name: str, module: ir.Module, *, reads: int, writes: int, tiles: int, elements: int) -> KernelCode:
-    """The code of a kernel whose largest array has so many `elements`, which say whether threads share its tiles."""
+    """The code of a kernel whose largest array has so many `elements`; from a number of them on, threads share its tiles."""
     return KernelCode(name, str(module), reads, writes, tiles, tiles - 1 if elements >= MIN_SHARED_ELEMENTS else 0)
 
 
@@ -159,7 +159,7 @@ class KernelTable:
         return _Entry(engine, place)
 
     def _free_unused(self) -> None:
-        """Frees those that nothing uses, but the last ones."""
+        """Frees the kernels that nothing uses, except the last ones."""
         unused = [key for key, entry in self._entries.items() if self._is_unused(entry)]
         for key in unused[: max(0, len(unused) - MAX_UNUSED)]:
             entry = self._entries[key]
