@@ -14,11 +14,12 @@ from spikejax.cells.linear import LinearLIF
 from spikejax.cells.noisy import NoisyLIF, NoisyMembrane
 from spikejax.cells.nonlinear import EIF, QIF
 from spikejax.cells.parallel import PSN, MaskedPSN
+from spikejax.cells.refractory import Refractory, RefractoryState
 from spikejax.cells.resonate import Oscillation, ResonateAndFire
 from spikejax.cells.sliding import History, SlidingPSN
+from spikejax.cells.stochastic import Stochastic, StochasticState
 from spikejax.cells.ternary import TernaryIF, TernaryLIF
 from spikejax.cells.threshold import ALIF, AdaptiveThreshold
-from spikejax.cells.wrappers import Refractory, RefractoryState, Stochastic, StochasticState
 
 __all__ = [
     "ALIF",

@@ -1,8 +1,8 @@
-"""Neurons made from neurons: an absolute refractory period, and escape noise."""
+"""Escape noise: spikes drawn by chance around any neuron."""
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,86 +10,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import ChargeFireReset, check_broadcast
-from spikejax.checks import check_elements, check_number
+from spikejax.checks import check_elements, check_type
 from spikejax.surrogate import SurrogateFunction
-from spikejax.typing import Array, Shape, State, Surrogate, batched
-
-
-class RefractoryState(NamedTuple):
-    """The state of a neuron with a refractory period.
-
-    Attributes:
-        cell: the state of the neuron itself.
-        wait: steps that it has still to pause `[N, *]`, in the dtype of its membrane.
-    """
-
-    cell: State
-    wait: Array
-
-    @property
-    def v(self) -> Array:
-        """The membrane of the neuron."""
-        return self.cell.v
-
-
-class Refractory(ChargeFireReset):
-    """A neuron with an absolute refractory period: after a spike it neither charges nor fires for some steps.
-
-        h = charge(state, x)       s = fire(h)       where wait = 0
-        h = state                  s = 0             where wait > 0
-        wait = steps where the neuron fired, else max(wait - 1, 0)
-
-    While it waits, all that the neuron holds `[N, *]` stays as the reset left it, whatever the input, so that spikes
-    are at least `steps + 1` apart; the pauses of nested wrappers add up. Gradients pass through the pause to the state
-    before it, and through no spike within it.
-
-    Args:
-        cell: the neuron, any `ChargeFireReset`; it may be a wrapper itself.
-        steps: length of the pause in steps, an integer >= 0, or an array of such, one a neuron; 0 is `cell` itself.
-
-    Raises:
-        ValueError: `steps` is negative or no integer.
-        TypeError: `cell` is no `ChargeFireReset`.
-
-    Source: Gerstner, Kistler, Naud, Paninski, "Neuronal Dynamics", 2014, section 1.3.1 (absolute refractoriness).
-    """
-
-    cell: ChargeFireReset = field(kw_only=False)
-    steps: int | Array = field(kw_only=False)
-
-    def validate(self) -> None:
-        """Raises ValueError unless `steps` counts, TypeError where `cell` cannot be wrapped."""
-        _check_cell(self)
-        check_number("steps", self.steps, ge=0, whole=True)
-
-    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> RefractoryState:
-        """The state before the first step: the neuron's own, and nothing to wait for."""
-        check_broadcast(self, shape)
-        return RefractoryState(self.cell.init_state(shape, dtype, key=key), jnp.zeros(shape, dtype))
-
-    @property
-    def output_kind(self) -> Literal["spikes", "counts", "analog"]:
-        """What the neuron puts out."""
-        return self.cell.output_kind
-
-    def charge(self, state: RefractoryState, x: Array) -> RefractoryState:
-        """The neuron's charge, where it does not wait."""
-        return state._replace(cell=_hold(state.wait, state.cell, self.cell.charge(state.cell, x)))
-
-    def fire(self, h: RefractoryState) -> Array:
-        """The neuron's spikes, where it does not wait."""
-        s = self.cell.fire(h.cell)
-        return jnp.where(h.wait > 0, jnp.zeros_like(s), s)
-
-    def fired(self, h: RefractoryState, s: Array) -> Array:
-        """Where the neuron fired and does not wait."""
-        return self.cell.fired(h.cell, s) & (h.wait <= 0)
-
-    def reset(self, h: RefractoryState, s: Array) -> RefractoryState:
-        """The neuron's reset, where it does not wait; a spike starts the pause."""
-        pause = jnp.asarray(jax.lax.stop_gradient(self.steps), h.wait.dtype)
-        wait = jnp.where(self.fired(h, s), pause, jnp.maximum(jax.lax.stop_gradient(h.wait) - 1, 0))
-        return RefractoryState(_hold(h.wait, h.cell, self.cell.reset(h.cell, s)), wait)
+from spikejax.typing import Array, Cell, Shape, State, Surrogate
 
 
 class StochasticState(NamedTuple):
@@ -99,7 +22,7 @@ class StochasticState(NamedTuple):
         cell: the state of the neuron itself.
         key: a `jax.random.key`, shape `()`, the same at every step.
         t: steps taken so far, uint32, shape `()`.
-        uniform: what the last charge drew, from [0, 1), `[N, *]`, at least float32.
+        uniform: the numbers of the last charge, from [0, 1), `[N, *]`, at least float32.
     """
 
     cell: State
@@ -118,7 +41,7 @@ class StochasticState(NamedTuple):
 class Stochastic(ChargeFireReset):
     """A neuron with escape noise: it fires by chance, the likelier the higher its membrane.
 
-        P(s = 1) = escape(u)      u = h.v - v_threshold, or what else the neuron's surrogate is asked about
+        P(s = 1) = escape(u)      u = h.v - v_threshold, or another argument that the neuron gives its surrogate
 
     Gradients are those of the neuron's surrogate, which by default is the slope of P: its `primitive` is the
     probability.
@@ -140,7 +63,7 @@ class Stochastic(ChargeFireReset):
 
     def validate(self) -> None:
         """Raises ValueError unless the escape function gives probabilities, TypeError for a cell without spikes."""
-        _check_cell(self)
+        check_type("cell", self.cell, ChargeFireReset, "a neuron such as sx.LIF(), in charge, fire and reset")
         surrogate = surrogate_of(self.cell)
         name = f"{type(surrogate).__name__}.primitive" if self.escape is None else "escape"
         u = np.concatenate((-np.logspace(-3, 3, 50), [0.0], np.logspace(-3, 3, 50)))
@@ -171,13 +94,13 @@ class Stochastic(ChargeFireReset):
                 "state=net.init_state(shape, key=jax.random.key(0)) to run"
             )
         check_broadcast(self, shape)
-        own, inner = jax.random.split(key)
+        draws, inner = jax.random.split(key)
         uniform = jnp.zeros(shape, jnp.promote_types(dtype, jnp.float32))
-        return StochasticState(self.cell.init_state(shape, dtype, key=inner), own, jnp.zeros((), jnp.uint32), uniform)
+        return StochasticState(self.cell.init_state(shape, dtype, key=inner), draws, jnp.zeros((), jnp.uint32), uniform)
 
     @property
     def output_kind(self) -> Literal["spikes", "counts", "analog"]:
-        """What the neuron puts out."""
+        """As of the neuron."""
         return self.cell.output_kind
 
     def charge(self, state: StochasticState, x: Array) -> StochasticState:
@@ -190,7 +113,7 @@ class Stochastic(ChargeFireReset):
         return self._noisy(h).fire(h.cell)
 
     def fired(self, h: StochasticState, s: Array) -> Array:
-        """Where the neuron fired, by the same draw."""
+        """True where the neuron fired, by the same draw."""
         return self._noisy(h).fired(h.cell, s)
 
     def reset(self, h: StochasticState, s: Array) -> StochasticState:
@@ -225,15 +148,15 @@ class _Draw(SurrogateFunction):
         return (self.escape or self.surrogate.primitive)(u)
 
 
-def surrogate_of(cell: Any) -> Surrogate:
+def surrogate_of(cell: Cell) -> Surrogate:
     """The surrogate of a neuron, or of the neuron that a wrapper holds.
 
     Raises:
         TypeError: there is none.
     """
-    surrogate = getattr(cell, "surrogate", None)
-    if surrogate is None and isinstance(getattr(cell, "cell", None), ChargeFireReset):
-        return surrogate_of(cell.cell)
+    surrogate, wrapped = getattr(cell, "surrogate", None), getattr(cell, "cell", None)
+    if surrogate is None and isinstance(wrapped, ChargeFireReset):
+        return surrogate_of(wrapped)
     if surrogate is None:
         raise TypeError(
             f"`cell` must be a neuron with a `surrogate`, got {cell!r}: without a threshold none is crossed"
@@ -241,23 +164,9 @@ def surrogate_of(cell: Any) -> Surrogate:
     return surrogate
 
 
-def _with_surrogate(cell: Any, surrogate: Surrogate) -> Any:
-    """The same neuron with another surrogate, as deep as it lies."""
-    if hasattr(cell, "surrogate"):
-        return cell.replace(surrogate=surrogate)
-    return cell.replace(cell=_with_surrogate(cell.cell, surrogate))
-
-
-def _check_cell(wrapper: Any) -> None:
-    """Raises TypeError unless what is wrapped is a charge-fire-reset cell."""
-    if not isinstance(wrapper.cell, ChargeFireReset):
-        raise TypeError(
-            f"`cell` of {type(wrapper).__name__} must be a neuron such as sx.LIF(), in charge, fire and reset, got "
-            f"{wrapper.cell!r}"
-        )
-
-
-def _hold(wait: Array, old: State, new: State) -> State:
-    """`new`, but `old` where a neuron waits; what samples share, such as random keys, goes on."""
-    choose = lambda is_batched, old, new: jnp.where(wait > 0, old, new) if is_batched else new  # noqa: E731
-    return jax.tree.map(choose, batched(old), old, new)
+def _with_surrogate(cell: ChargeFireReset, surrogate: Surrogate) -> ChargeFireReset:
+    """The same neuron with another surrogate, at any depth of wrappers."""
+    wrapped = None if hasattr(cell, "surrogate") else getattr(cell, "cell", None)
+    return (
+        cell.replace(surrogate=surrogate) if wrapped is None else cell.replace(cell=_with_surrogate(wrapped, surrogate))
+    )
