@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Iterable
 from typing import Any, Self, dataclass_transform
 
 import jax
@@ -12,6 +13,8 @@ from jax.core import Tracer
 from spikejax.checks import check_number
 
 ARRAYS = (jax.Array, np.ndarray)
+_Names = tuple[str, ...]
+_Constants = tuple[tuple[str, Any], ...]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -21,9 +24,9 @@ class Struct:
     Subclasses declare fields as a dataclass does (no decorator needed). A field given as a Python number
     is static: compiled in, part of equality and hash. A field given as an array is a leaf: it can be
     differentiated, vmapped, and hold one value a neuron. A field that is itself a `Struct` is a subtree.
-    Which fields are leaves is decided when the object is built and carried along, because JAX rebuilds
-    pytrees with placeholder leaves. An array of integers becomes one of floating-point numbers, of which there are
-    gradients; a flag is always static.
+    The set of leaves is fixed when the object is built, because JAX rebuilds pytrees with placeholder
+    leaves. An array of integers becomes one of floating-point numbers, of which there are gradients; a flag
+    is always static.
 
     `repr` evaluates back, given `jax.numpy as jnp` and the class: concrete arrays of up to 16 elements print with the
     fewest digits that give them again, as `LIF(tau=jnp.array([2.0, 3.0]))`. Larger arrays, tracers and random keys
@@ -57,12 +60,12 @@ class Struct:
 
     def feature_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every array by its name, as far as it is aligned to the last axes of the input."""
-        found: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for name in self._leaves:  # pyright: ignore[reportAttributeAccessIssue]
             value = getattr(self, name)
-            own = value.feature_shapes() if isinstance(value, Struct) else {"": np.shape(value)}
-            found |= {".".join(filter(None, (name, inner))): shape for inner, shape in own.items()}
-        return found
+            fields = value.feature_shapes() if isinstance(value, Struct) else {"": np.shape(value)}
+            shapes |= {".".join(filter(None, (name, inner))): shape for inner, shape in fields.items()}
+        return shapes
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new object."""
@@ -75,8 +78,9 @@ class Struct:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        mine, yours = jax.tree.flatten(self), jax.tree.flatten(other)
-        return mine[1] == yours[1] and all(map(_same_array, mine[0], yours[0]))
+        leaves, structure = jax.tree.flatten(self)
+        other_leaves, other_structure = jax.tree.flatten(other)
+        return structure == other_structure and all(map(_same_array, leaves, other_leaves))
 
     def __hash__(self) -> int:
         if jax.tree.leaves(self):
@@ -108,7 +112,7 @@ def _flatten_with_keys(struct: Struct):
     return children, (leaves, constants)
 
 
-def _unflatten(cls: type[Struct], aux: Any, children: Any) -> Struct:
+def _unflatten(cls: type[Struct], aux: tuple[_Names, _Constants], children: Iterable[Any]) -> Struct:
     leaves, constants = aux
     struct = object.__new__(cls)
     for name, value in (*constants, *zip(leaves, children, strict=True), ("_leaves", leaves)):
@@ -116,7 +120,7 @@ def _unflatten(cls: type[Struct], aux: Any, children: Any) -> Struct:
     return struct
 
 
-def _same_array(a: Any, b: Any) -> bool:
+def _same_array(a: jax.Array, b: jax.Array) -> bool:
     if a is b:
         return True
     if isinstance(a, Tracer) or isinstance(b, Tracer):
@@ -124,7 +128,7 @@ def _same_array(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and a.dtype == b.dtype and bool(np.array_equal(a, b))
 
 
-def _as_leaf(name: str, value: Any) -> jax.Array:
+def _as_leaf(name: str, value: jax.Array | np.ndarray) -> jax.Array:
     if value.dtype == bool:
         raise TypeError(f"`{name}` must not be an array of booleans, because a flag is a constant: give True or False")
     return jnp.asarray(value, jnp.result_type(float) if jnp.issubdtype(value.dtype, jnp.integer) else None)
@@ -134,7 +138,7 @@ PRINTED = 16
 """Arrays of more elements print as dtype and shape."""
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if not isinstance(value, (jax.Array, jax.ShapeDtypeStruct)):
         return _digits(np.asarray(value)) if isinstance(value, float) else repr(value)
     if not _can_be_read(value):
@@ -143,7 +147,7 @@ def _show(value: Any) -> str:
     return f"jnp.array({_digits(np.asarray(value))}{dtype})"
 
 
-def _can_be_read(value: Any) -> bool:
+def _can_be_read(value: jax.Array | jax.ShapeDtypeStruct) -> bool:
     abstract = isinstance(value, (Tracer, jax.ShapeDtypeStruct))
     if abstract or jnp.issubdtype(value.dtype, jax.dtypes.extended) or not 0 < value.size <= PRINTED:
         return False

@@ -226,9 +226,9 @@ def test_records():
         (lambda: sx.Refractory(sx.LIF(), 1.5), ValueError, r"`steps` must be an integer >= 0, got 1.5"),
         (lambda: sx.Refractory(sx.LIF(), np.array([1, -2])), ValueError, r"`steps` must be .* got values from -2.0"),
         (lambda: sx.Refractory(sx.LIF(), [1, 2]), TypeError, r"`steps` must be a number or an array, got list"),
-        (lambda: sx.Refractory(sx.PSN(T=2, key=KEY), 2), TypeError, r"`cell` of Refractory must be a neuron such as"),
-        (lambda: sx.Refractory(sx.LIF, 2), TypeError, r"`cell` of Refractory must be a neuron such as sx.LIF\(\)"),
-        (lambda: sx.Stochastic(sx.encoding.Poisson()), TypeError, r"`cell` of Stochastic must be a neuron such as"),
+        (lambda: sx.Refractory(sx.PSN(T=2, key=KEY), 2), TypeError, r"`cell` must be a neuron such as"),
+        (lambda: sx.Refractory(sx.LIF, 2), TypeError, r"`cell` must be a neuron such as sx.LIF\(\)"),
+        (lambda: sx.Stochastic(sx.encoding.Poisson()), TypeError, r"`cell` must be a neuron such as"),
         (lambda: sx.Stochastic(sx.LeakyIntegrator()), TypeError, r"must be a neuron with a `surrogate`, got LeakyI"),
         (lambda: sx.Stochastic(sx.Refractory(sx.LeakyIntegrator(), 1)), TypeError, r"with a `surrogate`, got LeakyI"),
         (

@@ -13,7 +13,7 @@ def rows(count: int) -> list[dict[str, float]]:
 
 
 def write(directory, count, keep=0):
-    with RunLog(directory, keep=keep) as log:
+    with RunLog(directory, epochs=keep) as log:
         for row in rows(count)[keep:]:
             log.append(row)
 
@@ -45,7 +45,7 @@ def test_tensorboard_has_the_same_numbers(tmp_path):
 
 def test_rows_after_the_last_checkpoint_are_removed(tmp_path):
     write(tmp_path, 4)
-    with RunLog(tmp_path, keep=2) as log:
+    with RunLog(tmp_path, epochs=2) as log:
         assert read_log(tmp_path) == log.rows == rows(2)
         log.append(rows(3)[2])
     assert read_log(tmp_path) == rows(3)

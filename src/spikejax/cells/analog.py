@@ -53,7 +53,7 @@ class LIAF(LIF):
 
     @property
     def output_kind(self) -> Literal["analog"]:
-        """What the cell puts out: any number."""
+        """The kind of the output: any number."""
         return "analog"
 
     def fire(self, h: State) -> Array:
@@ -62,7 +62,7 @@ class LIAF(LIF):
         return act(h.v - self.v_threshold if self.threshold_related else h.v)
 
     def fired(self, h: State, s: Array) -> Array:
-        """Where the membrane reaches the threshold, whatever the output."""
+        """True where the membrane reaches the threshold, whatever the output."""
         return self.surrogate(h.v - self.v_threshold) >= 0.5
 
     def reset(self, h: State, s: Array) -> State:

@@ -1,7 +1,7 @@
-"""What the neuron models share: the template charge, fire, reset."""
+"""The template of all neuron models: charge, fire, reset."""
 
 from dataclasses import field
-from typing import Any, Literal, NamedTuple, dataclass_transform
+from typing import Literal, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -38,14 +38,14 @@ class ChargeFireReset(Struct):
 
     @property
     def output_kind(self) -> Literal["spikes", "counts", "analog"]:
-        """What the cell puts out: 0 and 1, integers, or any number."""
+        """The kind of the output: 0 and 1, integers, or any number."""
         surrogate = getattr(self, "surrogate", None)
         if surrogate is None or not getattr(surrogate, "spiking", True):
             return "analog"
         counts = isinstance(surrogate, SurrogateFunction) and type(surrogate).spike is not SurrogateFunction.spike
         return "counts" if counts else "spikes"
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: bool) -> None:
         super().__init_subclass__(kw_only=True, **kwargs)
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:
@@ -75,7 +75,7 @@ class ChargeFireReset(Struct):
         raise NotImplementedError(f"{type(self).__name__} must define `reset(self, h, s)`")
 
     def fired(self, h: State, s: Array) -> Array:
-        """Where the output `s` means a spike: at least 1/2 in size, unless a cell knows better."""
+        """True where the output `s` means a spike: by default, where it is at least 1/2 in size."""
         return abs(s) >= 0.5
 
     def step(self, state: State, x: Array) -> tuple[State, Array]:
@@ -111,10 +111,10 @@ class ChargeFireReset(Struct):
 
 def check_broadcast(cell: Struct, shape: Shape) -> None:
     """Raises ValueError unless all parameters broadcast to inputs of `shape`, aligned to the last axes."""
-    for name, own in cell.feature_shapes().items():
-        if len(own) > len(shape) or any(a not in (1, b) for a, b in zip(own[::-1], shape[::-1], strict=False)):
+    for name, axes in cell.feature_shapes().items():
+        if len(axes) > len(shape) or any(a not in (1, b) for a, b in zip(axes[::-1], shape[::-1], strict=False)):
             raise ValueError(
-                f"`{name}` has shape {own}, which does not broadcast to inputs of shape {tuple(shape)}: "
+                f"`{name}` has shape {axes}, which does not broadcast to inputs of shape {tuple(shape)}: "
                 f"give one value, or one a neuron, aligned to the last axes"
             )
 
@@ -157,7 +157,7 @@ class Neuron(ChargeFireReset):
 
     @property
     def v_rest(self) -> float | Array:
-        """Where the membrane starts and, in leaky models, decays to: `v_reset`, or 0 with the soft reset."""
+        """The potential of the first membrane, to which leaky models decay: `v_reset`; 0 with the soft reset."""
         return 0.0 if self.v_reset is None else self.v_reset
 
     def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> State:

@@ -93,9 +93,9 @@ class GatedLIF(ChargeFireReset):
             jax.nn.sigmoid, (self.alpha, self.beta, self.gamma, self.tau, self.linear_decay, self.v_subreset)
         )
         conduct = jax.nn.sigmoid(self._conduct(state.t))
-        kept = (1 - alpha * (1 - tau)) * (1 - gamma * state.s) * state.v
+        rest = (1 - alpha * (1 - tau)) * (1 - gamma * state.s) * state.v
         lost = (1 - alpha) * decay + (1 - gamma) * v_subreset * state.s
-        return state._replace(v=kept - lost + (1 - beta * (1 - conduct)) * x, t=state.t + 1)
+        return state._replace(v=rest - lost + (1 - beta * (1 - conduct)) * x, t=state.t + 1)
 
     def fire(self, h: State) -> Array:
         """Spikes, 0 or 1, of the charged membrane."""

@@ -37,7 +37,7 @@ class TernaryNeuron(Neuron):
 
     @property
     def output_kind(self) -> Literal["counts", "analog"]:
-        """What the cell puts out: the integers from -1 to 1."""
+        """The kind of the output: the integers from -1 to 1."""
         return "counts" if super().output_kind == "spikes" else "analog"
 
     def fire(self, h: State) -> Array:

@@ -1,4 +1,4 @@
-"""The `spikejax` command itself: how it starts, refuses, and finds a run."""
+"""The `spikejax` command itself: its start, its refusals, and the runs it reads."""
 
 import sys
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.models import OptionInfo
 
+from spikejax.datasets import ImageData
 from spikejax.train import Checkpoints, RunConfig, Trainer, TrainState, build_trainer, load_data
 from spikejax.train.checkpoint import Kind
 from spikejax.train.registry import REGISTRY
@@ -23,7 +24,7 @@ app = typer.Typer(
 
 
 class Refusal(Exception):
-    """Something is wrong with the user's input; the message is a sentence."""
+    """An error in the user's input; the message is a sentence."""
 
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as given to train --out.")]
@@ -52,15 +53,17 @@ def main() -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns what is wrong with the user's input into a usage error."""
+    """Turns errors in the user's input into usage errors."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
         raise Refusal(str(error)) from error
 
 
-def load_run(folder: Path, kind: Kind, data: Path | None) -> tuple[RunConfig, Any, Trainer, TrainState, dict[str, Any]]:
-    """A run as it was trained: options, data, trainer, state and progress."""
+def load_run(
+    folder: Path, kind: Kind, data: Path | None
+) -> tuple[RunConfig, ImageData, Trainer, TrainState, dict[str, Any]]:
+    """The options, data, trainer, state and progress of a run."""
     config = RunConfig.load(folder / "config.json")
     images = load_data(config if data is None else config.replace(data=str(data)))
     trainer, _ = build_trainer(config, images)

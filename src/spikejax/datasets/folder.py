@@ -13,7 +13,7 @@ from spikejax.datasets.npz import read_npz
 
 
 class _Layout(NamedTuple):
-    """Where a data set may lie below the given folder, what its classes are, and how to get it."""
+    """Places of a data set below the given folder, the names of its classes, and the advice if it is missing."""
 
     folders: tuple[str, ...]
     archives: tuple[str, ...]
@@ -146,8 +146,10 @@ def _read(path: Path, name: str, layout: _Layout) -> tuple[dict[str, np.ndarray]
     archives = [path / archive for archive in layout.archives if (path / archive).is_file()]
     sets = [files for files in map(_find_idx_files, folders) if len(files) == len(_IDX_FILES)]
     if len(sets) + len(archives) > 1:
-        found = [str(files["x_train"].parent) for files in sets] + [str(archive) for archive in archives]
-        raise ValueError(f"`path` {path} holds several data sets, {found}: give one of them, or move the others away")
+        complete = [str(files["x_train"].parent) for files in sets] + [str(archive) for archive in archives]
+        raise ValueError(
+            f"`path` {path} holds several data sets, {complete}: give one of them, or move the others away"
+        )
     if archives:
         return _read_archive(archives[0])
     if sets:
@@ -166,27 +168,27 @@ def _spell(stem: str, ndim: int) -> list[str]:
 
 def _find_idx_files(folder: Path) -> dict[str, Path]:
     """The IDX files that are in `folder`, by the name of their array."""
-    found = {}
+    files = {}
     for key, (stem, ndim) in _IDX_FILES.items():
         plain = _spell(stem, ndim)
-        paths = [folder / file for file in (*plain, *(f"{file}.gz" for file in plain))]
+        paths = [folder / name for name in (*plain, *(f"{name}.gz" for name in plain))]
         existing = [path for path in paths if path.is_file()]
         if existing:
-            found[key] = existing[0]
-    return found
+            files[key] = existing[0]
+    return files
 
 
 def _describe_search(path: Path, name: str, layout: _Layout) -> str:
     """The error for a folder without a complete data set: the files looked for, those found, what to do."""
     folders = [path / folder for folder in layout.folders]
     absent = "" if path.exists() else ", which does not exist"
-    found = [str(file) for folder in folders for file in _find_idx_files(folder).values()]
+    present = [str(file) for folder in folders for file in _find_idx_files(folder).values()]
     return "\n".join(
         [
             f"`path`: no complete data set {name!r} in {path}{absent}.",
             f"Looked for {', '.join(str(path / archive) for archive in layout.archives)},",
             f"and in {', '.join(map(str, folders))} for all of these (each also .gz):",
             *(f"  {' or '.join(_spell(stem, ndim))}" for stem, ndim in _IDX_FILES.values()),
-            f"Found of these: {', '.join(found) or 'none'}. Give {layout.remedy}.",
+            f"Found of these: {', '.join(present) or 'none'}. Give {layout.remedy}.",
         ]
     )

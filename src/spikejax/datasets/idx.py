@@ -17,13 +17,13 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 
     Args:
         path: the file.
-        ndim: how many axes it must have: 3 for images [n, H, W], 1 for labels [n].
+        ndim: number of axes it must have: 3 for images [n, H, W], 1 for labels [n].
 
     Returns:
         Its values, uint8 with `ndim` axes.
 
     Raises:
-        ValueError: the file is damaged or holds something else; says what was found and what was expected.
+        ValueError: the file is damaged or holds something else; the message has the received and the expected value.
 
     Source:
         Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits, 1998, "File formats".
@@ -34,11 +34,12 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     if len(content) < header:
         raise ValueError(f"{path} is truncated: {len(content)} bytes, expected a header of {header}: fetch it again")
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", ndim, offset=4))
-    found, expected = len(content) - header, math.prod(shape)
-    if found != expected:
-        fault = "is truncated" if found < expected else "has bytes left over"
+    length, expected = len(content) - header, math.prod(shape)
+    if length != expected:
+        fault = "is truncated" if length < expected else "has bytes left over"
         raise ValueError(
-            f"{path} {fault}: {found} bytes after the header, expected {expected} for the shape {shape}: fetch it again"
+            f"{path} {fault}: {length} bytes after the header, expected {expected} for the shape {shape}: "
+            f"fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
 

@@ -1,4 +1,4 @@
-"""The form in which every image data set is handed over."""
+"""The common form of image data sets."""
 
 from collections.abc import Mapping
 from pathlib import Path

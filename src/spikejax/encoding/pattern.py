@@ -14,7 +14,7 @@ from spikejax.typing import Array, Shape
 
 @dataclass(frozen=True, init=False, eq=False)
 class Periodic(Timed):
-    """Repeats spikes that are given, whatever the input.
+    """Repeats fixed spikes, whatever the input.
 
         s[t] = spikes[t mod T]
 
@@ -73,8 +73,8 @@ class Periodic(Timed):
         return jnp.broadcast_to(now, x.shape).astype(x.dtype)
 
     def _fit(self, shape: Shape) -> None:
-        own = self.spikes.shape[1:]
-        if shape not in (own, (*shape[:1], *own)):
+        one_step = self.spikes.shape[1:]
+        if shape not in (one_step, (*shape[:1], *one_step)):
             raise ValueError(
                 f"`spikes` of shape {self.spikes.shape} does not fit an input of shape {shape}, time apart"
             )
@@ -108,7 +108,7 @@ class WeightedPhase(Timed, Struct):
 
     @property
     def weights(self) -> np.ndarray:
-        """What a spike of each phase stands for, `[K]`: 2^-1 to 2^-K."""
+        """The weight of a spike in each phase, `[K]`: 2^-1 to 2^-K."""
         return 0.5 ** np.arange(1, self.K + 1)
 
     def checked(self, x: Array) -> Array:

@@ -1,7 +1,5 @@
 """Values to the spikes of a population of neurons, each with a value that it prefers."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -47,7 +45,7 @@ class GaussianTuning(Timed, Struct):
         sigma = (x_max - x_min) / (beta (m - 2))
 
     A neuron whose time rounds to T, far from its value, does not fire in that period. `[N, *, n]` becomes
-    `[N, *, n, m]`; put `sx.nn.Flatten()` behind it. Values may leave [x_min, x_max]: far outside nobody fires. Spikes
+    `[N, *, n, m]`; put `sx.nn.Flatten()` behind it. Values may leave [x_min, x_max]: far outside none fires. Spikes
     have no gradient with respect to `x`.
 
     Args:
@@ -77,7 +75,7 @@ class GaussianTuning(Timed, Struct):
         _check_curves(self.m, self.x_min, self.x_max, self.beta)
         check_integer("T", self.T, remedy="it is the number of steps of a period")
 
-    def checked(self, x: Any) -> Array:
+    def checked(self, x: Array) -> Array:
         """The input, floating point."""
         return floating(x, "")
 
@@ -93,7 +91,7 @@ class Population(Drawn):
         P(s_i[t] = 1) = peak exp(-(x - mu_i)^2 / (2 sigma^2)),  drawn anew at each step
 
     Centres and width as in `GaussianTuning`. `[N, *, n]` becomes `[N, *, n, m]`; put `sx.nn.Flatten()` behind it.
-    Values may leave [x_min, x_max]: far outside nobody fires. Spikes have no gradient with respect to `x`. The state is
+    Values may leave [x_min, x_max]: far outside none fires. Spikes have no gradient with respect to `x`. The state is
     that of `Poisson`, and needs a key.
 
     Args:
@@ -121,7 +119,7 @@ class Population(Drawn):
         _check_curves(self.m, self.x_min, self.x_max, self.beta)
         check_number("peak", self.peak, gt=0, le=1, remedy="it is a probability")
 
-    def probabilities(self, x: Any) -> Array:
+    def probabilities(self, x: Array) -> Array:
         """The probability of a spike for each neuron, in the dtype of `x`."""
         x = floating(x, "")
         return (self.peak * tuning(x, self.m, self.x_min, self.x_max, self.beta)).astype(x.dtype)

@@ -1,11 +1,11 @@
-"""What encoders share whose spikes follow from the value and the step alone."""
+"""Base of the encoders whose spikes follow from the value and the step alone."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from spikejax.checks import check_number
 from spikejax.sequence import Sequence, Steps
@@ -78,14 +78,14 @@ class Timed(Encoder):
 
 
 def over_time(
-    encode: Callable[[Array, Array], Array], t: Array, checked: Callable[[Any], Array], xs: Sequence
+    encode: Callable[[Array, Array], Array], t: Array, checked: Callable[[Array], Array], xs: Sequence
 ) -> tuple[Array, Array]:
     """The steps of a chunk that begins at `t`, and `encode(t, x)` at each."""
     times = t + jnp.arange(xs.steps, dtype=t.dtype)
     return times, jax.vmap(encode, (0, xs.time_axis))(times, checked(xs.data))
 
 
-def floating(x: Any, remedy: str) -> Array:
+def floating(x: ArrayLike, remedy: str) -> Array:
     """`x` as an array, which must be of floating point."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -93,7 +93,7 @@ def floating(x: Any, remedy: str) -> Array:
     return x
 
 
-def within(x: Any, high: float, remedy: str) -> Array:
+def within(x: ArrayLike, high: float, remedy: str) -> Array:
     """`x` as an array of floating point from 0 to `high`, checked where it can be seen."""
     limit = f"within [0, {high:g}]"
     x = floating(x, f" {limit}")

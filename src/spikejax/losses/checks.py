@@ -1,4 +1,4 @@
-"""What losses share: classes and lengths that fit the outputs, checked."""
+"""Checks of the labels and lengths that losses take with outputs over time."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def as_float(outs: Array) -> Array:
 
 
 def valid_steps(outs: Array, lengths: ArrayLike) -> tuple[Array, Array]:
-    """Which steps of `outs` `[T, N, *]` count, `[T, N, 1, ...]`, and how many of each sequence, `[N, 1, ...]`."""
+    """The mask of valid steps of `outs` `[T, N, *]`, `[T, N, 1, ...]`, and their number, `[N, 1, ...]`."""
     with jax.ensure_compile_time_eval():  # under jit too, known values are checked
         lengths = jnp.asarray(lengths)
     if lengths.shape != outs.shape[1:2] or not jnp.issubdtype(lengths.dtype, jnp.integer):

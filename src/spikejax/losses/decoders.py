@@ -9,7 +9,7 @@ from spikejax.typing import Array
 
 
 def first_spike_index(spikes: Array) -> Array:
-    """Where each neuron fires for the first time: True there, False everywhere else.
+    """Marks the first spike of each neuron: True there, False everywhere else.
 
     Args:
         spikes: `[T, N, *]`; anything but 0 is a spike.
@@ -34,8 +34,8 @@ def first_spike_time(spikes: Array, lengths: ArrayLike | None = None) -> Array:
 
     Args:
         spikes: `[T, N, *]`, 0 and 1, or between for neurons without a sharp threshold (`spiking=False`).
-        lengths: valid steps of each sequence `[N]`; None counts all T. Where there is no spike within it, the time is
-            the length.
+        lengths: valid steps of each sequence `[N]`; None counts all T. Without a spike in it, the time of a sequence is
+            its length.
 
     Returns:
         Times `[N, *]`, whole numbers in float32 at least.

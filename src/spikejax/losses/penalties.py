@@ -38,7 +38,7 @@ def firing_rate_penalty(
 
 
 def synchrony_penalty(spikes: Array, lengths: ArrayLike | None = None) -> Array:
-    """How far the neurons of a layer fire together, from about 1 / M for M independent ones to 1 for all as one.
+    """Synchrony of the neurons of a layer, from about 1 / M for M independent ones to 1 for all as one.
 
         loss = mean over n of Var_t(mean over j of spikes[t, n, j]) / mean over j of Var_t(spikes[t, n, j])
 

@@ -15,7 +15,7 @@ KERNELS = ("linear", "polynomial", "sigmoid", "gaussian")
 
 
 def kernel_product(x: Array, y: Array, kernel: Kernel = "linear", parameter: float = 1.0) -> Array:
-    """How alike the rows of two matrices are, in an inner product after a kernel's map.
+    """Similarity of the rows of two matrices: their inner product after a kernel's map.
 
         k(x, y) = x.y                                linear
         k(x, y) = (x.y)^parameter                    polynomial
@@ -59,7 +59,7 @@ def spike_similarity(
     parameter: float = 1.0,
     loss: Literal["mse", "l1", "bce"] = "mse",
 ) -> Array:
-    """Asks the spike trains of samples that share a label to be alike, and all others to differ.
+    """Asks the spike trains of samples that share a label to be similar, and all others to differ.
 
         p[i, j] = k(outs[:, i], outs[:, j]);  of the linear kernel, divided by |outs[:, i]| |outs[:, j]|
         q[i, j] = 1 where samples i and j share a label, else 0
@@ -91,21 +91,21 @@ def spike_similarity(
             "`loss` 'bce' needs similarities within [0, 1], and the polynomial kernel leaves it: use 'mse'"
         )
     outs = as_float(outs)
-    wanted = _share(outs, labels)
+    target = _share(outs, labels)
     if lengths is not None:
         outs = jnp.where(valid_steps(outs, lengths)[0], outs, 0)
     flat = jnp.moveaxis(outs, 0, 1).reshape(outs.shape[1], -1)
     if kernel == "linear":
         square = (flat**2).sum(1, keepdims=True)
         flat = flat / jnp.sqrt(jnp.where(square > 0, square, 1))  # no gradient of a root at 0
-    got = kernel_product(flat, flat, kernel, parameter)
+    similarity = kernel_product(flat, flat, kernel, parameter)
     if loss == "mse":
-        return jnp.mean((got - wanted) ** 2)
+        return jnp.mean((similarity - target) ** 2)
     if loss == "l1":
-        return jnp.mean(abs(got - wanted))
-    least = jnp.finfo(got.dtype).eps
-    got = jnp.clip(got, least, 1 - least)  # log 0 has neither value nor gradient
-    return -jnp.mean(wanted * jnp.log(got) + (1 - wanted) * jnp.log1p(-got))
+        return jnp.mean(abs(similarity - target))
+    least = jnp.finfo(similarity.dtype).eps
+    similarity = jnp.clip(similarity, least, 1 - least)  # log 0 has neither value nor gradient
+    return -jnp.mean(target * jnp.log(similarity) + (1 - target) * jnp.log1p(-similarity))
 
 
 def _share(outs: Array, labels: ArrayLike) -> Array:

@@ -1,6 +1,7 @@
 """Surrogates by name, for configurations."""
 
 import re
+from types import ModuleType
 from typing import Any
 
 from spikejax.surrogate import piecewise, smooth, special
@@ -25,7 +26,7 @@ def by_name(name: str, **parameters: Any) -> SurrogateFunction:
     return classes[_plain(name)](**parameters)
 
 
-def _surrogates(module: Any) -> list[tuple[str, type[SurrogateFunction]]]:
+def _surrogates(module: ModuleType) -> list[tuple[str, type[SurrogateFunction]]]:
     return [
         (key, value)
         for key, value in vars(module).items()

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spikejax.train.trainer import TrainState
+
 Kind = Literal["latest", "best"]
 
 
@@ -29,10 +31,10 @@ class Checkpoints:
             kind: ocp.CheckpointManager(directory.absolute() / kind, options=options) for kind in get_args(Kind)
         }
 
-    def save(self, kind: Kind, step: int, state: Any, progress: dict[str, Any]) -> None:
-        """Saves a pytree of arrays and a dict of plain values as the `kind` ("latest" or "best") checkpoint.
+    def save(self, kind: Kind, step: int, state: TrainState, progress: dict[str, Any]) -> None:
+        """Saves a state and a dict of plain values as the `kind` ("latest" or "best") checkpoint.
 
-        A checkpoint of the same step is kept: the step determines the state.
+        An existing checkpoint of the same step stays: the step determines the state.
         """
         if step == self.step(kind):
             return
@@ -44,7 +46,7 @@ class Checkpoints:
         """The training step of the `kind` checkpoint; None where there is none."""
         return self._managers[kind].latest_step()
 
-    def load(self, kind: Kind, like: Any) -> tuple[Any, dict[str, Any]]:
+    def load(self, kind: Kind, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """The state and the progress of the `kind` checkpoint.
 
         Args:
@@ -64,13 +66,13 @@ class Checkpoints:
             loaded = manager.restore(step, args=item)
         except (ValueError, OSError) as error:
             raise ValueError(f"the {kind} checkpoint in {manager.directory} is damaged: {error}") from error
-        have = {name: leaf.shape for name, leaf in loaded["state"].items()}
-        want = {name: leaf.shape for name, leaf in _to_dict(like).items()}
-        for name in sorted(have.keys() | want.keys()):
-            if have.get(name) != want.get(name):
+        saved = {name: leaf.shape for name, leaf in loaded["state"].items()}
+        expected = {name: leaf.shape for name, leaf in _to_dict(like).items()}
+        for name in sorted(saved.keys() | expected.keys()):
+            if saved.get(name) != expected.get(name):
                 raise ValueError(
                     f"the {kind} checkpoint in {manager.directory} belongs to another network or optimizer: "
-                    f"`{name}` has shape {have.get(name)} there and {want.get(name)} here"
+                    f"`{name}` has shape {saved.get(name)} there and {expected.get(name)} here"
                 )
         return _from_dict(loaded["state"], like), loaded["progress"]
 
@@ -82,25 +84,25 @@ class Checkpoints:
             manager.close()
 
 
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+def _named_leaves(tree: TrainState) -> list[tuple[str, jax.Array]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_dict(tree: Any) -> dict[str, np.ndarray]:
+def _to_dict(tree: TrainState) -> dict[str, np.ndarray]:
     """The leaves of `tree` as host arrays by name; random keys as their words."""
     data = [(name, jax.random.key_data(leaf) if _is_key(leaf) else leaf) for name, leaf in _named_leaves(tree)]
     return {name: np.asarray(jax.device_get(leaf)) for name, leaf in data}
 
 
-def _from_dict(arrays: dict[str, Any], like: Any) -> Any:
+def _from_dict(arrays: dict[str, np.ndarray], like: TrainState) -> TrainState:
     """The inverse of `_to_dict`."""
 
-    def revive(name: str, old: Any) -> jax.Array:
+    def revive(name: str, old: jax.Array) -> jax.Array:
         new = jnp.asarray(arrays[name])
         return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
 

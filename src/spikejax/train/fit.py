@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from spikejax.datasets import ImageData
 from spikejax.train.checkpoint import Checkpoints
@@ -18,11 +19,11 @@ from spikejax.train.log import RunLog
 from spikejax.train.trainer import Totals, Trainer, TrainState
 
 SECONDS_PER_CALL = 0.3
-"""How long one jitted call should take: between calls progress is shown and an interruption is heard."""
+"""Aim for the duration of one jitted call: between calls progress is shown and an interruption noticed."""
 
 
 class Reporter(Protocol):
-    """Is told how training goes on."""
+    """Receives progress callbacks."""
 
     def batches(self, epoch: int, done: int, total: int, loss: float, accuracy: float, speed: float) -> None:
         """After each call: batches done of an epoch's total, means so far, samples per second."""
@@ -33,7 +34,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How `fit` ended.
+    """The end of a training by `fit`.
 
     Attributes:
         reason: "finished", "stopped early" or "interrupted".
@@ -54,25 +55,25 @@ def fit(
     directory: Path,
     *,
     epochs: int,
-    schedule: Callable[[Any], Any],
+    schedule: optax.Schedule,
     resume: bool = False,
     patience: int | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
-    """Trains up to `epochs` epochs and keeps everything in `directory`.
+    """Trains up to `epochs` epochs; checkpoints and logs go to `directory`.
 
-    After each epoch the test samples are classified, a row goes to the log, and the latest and, where it is one, the
-    best checkpoint are saved. SIGINT (Ctrl-C) and SIGTERM save and return; a second one ends at once.
+    After each epoch the test samples are classified, a row goes to the log, and the latest checkpoint is saved, as the
+    best too if it is the best so far. SIGINT (Ctrl-C) and SIGTERM save and return; a second one ends at once.
 
     Args:
-        trainer: what to train.
+        trainer: the network with its optimizer and loss.
         data: training and test samples.
         directory: folder for `checkpoints/`, `log.jsonl` and `tensorboard/`; made where it is missing.
         epochs: epochs in all, those before a resumption included.
         schedule: the learning rate over training steps, for the log.
         resume: True continues from the latest checkpoint, bit for bit as if it had not been interrupted.
         patience: epochs without a better test accuracy after which training stops; None never.
-        reporter: is told how it goes; None is silent.
+        reporter: receives the progress; None reports none.
 
     Raises:
         FileNotFoundError: `resume` without a checkpoint.
@@ -90,7 +91,7 @@ def fit(
             state, progress = checkpoints.load("latest", state)
         elif checkpoints.step("latest") is not None:
             raise FileExistsError(f"{directory} holds a run already: give resume=True, or another directory")
-        with RunLog(directory, keep=progress["epoch"]) as log:
+        with RunLog(directory, epochs=progress["epoch"]) as log:
             while progress["epoch"] < epochs and not _exhausted(progress, patience):
                 epoch, started, first = progress["epoch"] + 1, time.perf_counter(), int(state.step) % per_epoch
                 done = first
@@ -135,7 +136,7 @@ class _Pace:
         return state, done + batches
 
 
-def _row(epoch: int, state: TrainState, test: Totals, schedule: Callable[[Any], Any], speed: float) -> dict[str, Any]:
+def _row(epoch: int, state: TrainState, test: Totals, schedule: optax.Schedule, speed: float) -> dict[str, Any]:
     train_loss, train_accuracy = state.totals.means()
     test_loss, test_accuracy = test.means()
     return {
@@ -145,7 +146,7 @@ def _row(epoch: int, state: TrainState, test: Totals, schedule: Callable[[Any], 
         "train_accuracy": train_accuracy,
         "test_loss": test_loss,
         "test_accuracy": test_accuracy,
-        "learning_rate": float(schedule(int(state.step) - 1)),
+        "learning_rate": float(jnp.asarray(schedule(int(state.step) - 1))),
         "samples_per_second": round(speed, 1),
     }
 
@@ -167,7 +168,7 @@ def _interruption() -> Iterator[Callable[[], bool]]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def hear(number: int, _: Any) -> None:
+    def hear(number: int, _: object) -> None:
         heard.append(number)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,15 +11,15 @@ class RunLog:
 
     Args:
         directory: folder of the run.
-        keep: epochs to keep of what is there already; later rows, of a training that was cut off after its last
-            checkpoint, are removed.
+        epochs: number of epochs whose rows stay in an earlier log; later rows, of a training that was cut off after
+            its last checkpoint, are removed.
     """
 
-    def __init__(self, directory: Path, keep: int = 0) -> None:
+    def __init__(self, directory: Path, epochs: int = 0) -> None:
         from tensorboardX import SummaryWriter  # only where something is trained
 
         self.path = directory / "log.jsonl"
-        self.rows = [row for row in read_log(directory) if row["epoch"] <= keep] if keep else []
+        self.rows = [row for row in read_log(directory) if row["epoch"] <= epochs] if epochs else []
         self._rewrite()
         purge = self.rows[-1]["step"] + 1 if self.rows else 0
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=purge)

@@ -1,4 +1,4 @@
-"""What a trained run looks like: learning curves, output spikes, a membrane, the code of the input."""
+"""Pictures of a trained run: learning curves, output spikes, a membrane, the code of the input."""
 
 from math import ceil, isqrt
 from pathlib import Path
@@ -28,7 +28,7 @@ def draw_run(directory: Path, config: RunConfig, data: ImageData, trainer: Train
         config: its options.
         data: its data set.
         trainer: its trainer.
-        state: what it learnt.
+        state: its state, trained.
 
     Returns:
         The files written: `curves.png`, `raster.png` (the output layer for one test sample), `membrane.png` (the

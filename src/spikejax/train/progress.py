@@ -9,11 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class ProgressBar:
     """A bar an epoch with loss, accuracy and speed, and for each finished epoch a line: loss, accuracy, speed.
 
-    Where the output is not a terminal, only the lines are written.
+    If the output is not a terminal, only the lines are written.
 
     Args:
         epochs: epochs in all.
-        console: where to write; None takes the standard output.
+        console: the console to write to; None takes the standard output.
     """
 
     def __init__(self, epochs: int, console: Console | None = None) -> None:

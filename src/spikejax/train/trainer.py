@@ -56,7 +56,7 @@ class TrainState(NamedTuple):
     step: Array
     params: Any
     variables: Any
-    opt_state: Any
+    opt_state: optax.OptState
     totals: Totals
 
 
@@ -70,7 +70,7 @@ class Trainer:
         net: network of `spikejax.nn`, from a batch of samples to class spikes.
         optimizer: an optax optimizer.
         steps: time steps T for which each sample is shown.
-        batch_size: samples a batch; what is left over at the end of an epoch waits for the next shuffle.
+        batch_size: samples a batch; the rest of an epoch waits for the next shuffle.
         loss: `loss(outs [T, N, C], labels [N])`, a mean over the batch.
         scale: value of full intensity; samples are divided by it.
         chunk: as in `spikejax.run`.
@@ -139,7 +139,7 @@ class Trainer:
             state: the state before.
             x: training samples `[n, *]`, on the device.
             y: their classes `[n]`.
-            batches: how many; they must not go beyond the end of the epoch.
+            batches: number of batches, at most those left in the epoch.
         """
         order = self._order(state.step, x.shape[0])
         if self.looped:

@@ -1,4 +1,4 @@
-"""How active the layers of a network are, in one picture."""
+"""The activity of the layers of a network in one picture."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

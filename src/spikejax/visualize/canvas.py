@@ -1,4 +1,4 @@
-"""What every picture starts from: an empty figure, one palette, whole-number ticks, checked arrays."""
+"""The base of every picture: an empty figure, one palette, whole-number ticks, checked arrays."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How well a converted network does, and what its scales leave out."""
+"""The accuracy of a converted network over time, and the activations beyond its scales."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -161,8 +161,8 @@ def _draw_sheet(
     across = min(_ACROSS, max(_LARGEST * columns, 3.0))
     figure = new_figure(across + 1.6, min(_UP, across * sheet.shape[0] / sheet.shape[1] + 0.9))
     plot = figure.subplots()
-    own, low, high = _scale(pictures)
-    shown = plot.imshow(sheet, cmap=colours or own, vmin=low, vmax=high, interpolation="nearest")
+    scale_colours, low, high = _scale(pictures)
+    shown = plot.imshow(sheet, cmap=colours or scale_colours, vmin=low, vmax=high, interpolation="nearest")
     plot.set(title=title, xticks=[], yticks=[])
     if low < 0 and not colours:  # else a gap would look like 0
         from matplotlib.patches import Rectangle

@@ -1,4 +1,4 @@
-"""What plasticity does: traces and a weight over time."""
+"""Plasticity over time: traces and a weight."""
 
 from typing import TYPE_CHECKING
 
