@@ -16,7 +16,7 @@ from spikejax.cells.nonlinear import EIF, QIF
 from spikejax.cells.parallel import PSN, MaskedPSN
 from spikejax.cells.refractory import Refractory, RefractoryState
 from spikejax.cells.resonate import Oscillation, ResonateAndFire
-from spikejax.cells.sliding import History, SlidingPSN
+from spikejax.cells.sliding import SlidingPSN, SlidingPSNState
 from spikejax.cells.stochastic import Stochastic, StochasticState
 from spikejax.cells.ternary import TernaryIF, TernaryLIF
 from spikejax.cells.threshold import ALIF, AdaptiveThreshold
@@ -40,7 +40,6 @@ __all__ = [
     "CubaLIF",
     "Gated",
     "GatedLIF",
-    "History",
     "Izhikevich",
     "LeakyIntegrator",
     "LinearLIF",
@@ -55,6 +54,7 @@ __all__ = [
     "RefractoryState",
     "ResonateAndFire",
     "SlidingPSN",
+    "SlidingPSNState",
     "Stochastic",
     "StochasticState",
     "SynapticCurrent",

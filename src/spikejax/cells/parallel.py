@@ -18,8 +18,8 @@ from spikejax.typing import Array, ParallelCell, Shape, StepLimits, Surrogate
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-class Parallel(Struct, ParallelCell, kw_only=True):
-    """What the family shares: a weight over time, a threshold, a surrogate; fields are given by keyword."""
+class PSNBase(Struct, ParallelCell, kw_only=True):
+    """Base of the family: a weight over time, a threshold, a surrogate; fields are given by keyword."""
 
     weight: Array = field(default=None)  # pyright: ignore[reportAssignmentType]
     v_threshold: float | Array = field(default=None)  # pyright: ignore[reportAssignmentType]
@@ -30,7 +30,7 @@ class Parallel(Struct, ParallelCell, kw_only=True):
         super().__init_subclass__(kw_only=True, **kwargs)
 
     def fill(self, weight: Array | None, v_threshold: Array) -> None:
-        """Sets what was not given."""
+        """Sets the fields that are None."""
         if self.weight is None:
             object.__setattr__(self, "weight", weight)
         make_parameter(self, "weight")
@@ -48,7 +48,7 @@ class Parallel(Struct, ParallelCell, kw_only=True):
         return s.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else s
 
 
-class PSN(Parallel):
+class PSN(PSNBase):
     """Parallel spiking neuron: every step's membrane is a learnt mixture of the inputs of all T steps.
 
         H = W X                     H, X [T, N, *], W [T, T]
@@ -97,8 +97,8 @@ class PSN(Parallel):
 
     def feature_shapes(self) -> dict[str, Shape]:
         """As of every cell, but `weight` and the first axis of `v_threshold` are time."""
-        own = {"weight": (), "v_threshold": np.shape(self.v_threshold)[1:]}
-        return super().feature_shapes() | own
+        axes = {"weight": (), "v_threshold": np.shape(self.v_threshold)[1:]}
+        return super().feature_shapes() | axes
 
     def limits(self) -> StepLimits:
         """Exactly T steps, in one chunk."""
@@ -214,5 +214,5 @@ def uniform(name: str, key: Array | None, fan_in: int, shape: Shape) -> Array:
 
 def _over_time(value: float | Array, ndim: int) -> float | Array:
     """`[T, *]` with the axes between that broadcast it to `[T, N, *]`; a number stays one."""
-    own = jnp.shape(value)
-    return jnp.reshape(value, (own[0], *(1,) * (ndim - len(own)), *own[1:])) if own else value
+    axes = jnp.shape(value)
+    return jnp.reshape(value, (axes[0], *(1,) * (ndim - len(axes)), *axes[1:])) if axes else value

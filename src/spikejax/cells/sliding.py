@@ -7,13 +7,13 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from spikejax.cells.base import check_broadcast
-from spikejax.cells.parallel import Parallel, uniform
+from spikejax.cells.parallel import PSNBase, uniform
 from spikejax.checks import check_integer
 from spikejax.sequence import Sequence, Steps
 from spikejax.typing import Array, Shape
 
 
-class History(NamedTuple):
+class SlidingPSNState(NamedTuple):
     """The state of a cell that remembers its last inputs.
 
     Attributes:
@@ -23,7 +23,7 @@ class History(NamedTuple):
     past: Array
 
 
-class SlidingPSN(Parallel):
+class SlidingPSN(PSNBase):
     """Sliding parallel spiking neuron: the membrane is a learnt mixture of the last k inputs, the same at every step.
 
         h[t] = sum_i weight[i] x[t - k + 1 + i]      i = 0 ... k-1; x before the first step is 0
@@ -65,7 +65,7 @@ class SlidingPSN(Parallel):
         """As of every cell, but the first axis of `weight` is time."""
         return super().feature_shapes() | {"weight": np.shape(self.weight)[1:]}
 
-    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> History:
+    def init_state(self, shape: Shape, dtype: DTypeLike = jnp.float32, *, key: Array | None = None) -> SlidingPSNState:
         """The state before the first step: the inputs before it were 0.
 
         Args:
@@ -77,9 +77,9 @@ class SlidingPSN(Parallel):
             ValueError: a per-neuron parameter does not broadcast to `shape`.
         """
         check_broadcast(self, shape)
-        return History(jnp.zeros((*shape, self.k - 1), dtype))
+        return SlidingPSNState(jnp.zeros((*shape, self.k - 1), dtype))
 
-    def step(self, state: History, x: Array) -> tuple[History, Array]:
+    def step(self, state: SlidingPSNState, x: Array) -> tuple[SlidingPSNState, Array]:
         """One step in time.
 
         Args:
@@ -95,7 +95,7 @@ class SlidingPSN(Parallel):
         state, ys = self.steps(state, Steps(jnp.asarray(x)[None]))
         return state, ys.at(0)
 
-    def steps(self, state: History, xs: Sequence) -> tuple[History, Steps]:
+    def steps(self, state: SlidingPSNState, xs: Sequence) -> tuple[SlidingPSNState, Steps]:
         """Many steps at once, the same as `step` repeated.
 
         Args:
@@ -121,4 +121,4 @@ class SlidingPSN(Parallel):
         weight = self.weight.reshape(self.k, *(1,) * (past.ndim - self.weight.ndim), *self.weight.shape[1:])
         # Shifted slices instead of a convolution: one fused loop, and a step rounds as many steps do.
         h = sum((weight[i] * window[i : i + count] for i in range(1, self.k)), weight[0] * window[:count])
-        return History(jnp.moveaxis(window[count:], 0, -1)), Steps(self.spikes(h, self.v_threshold, x))
+        return SlidingPSNState(jnp.moveaxis(window[count:], 0, -1)), Steps(self.spikes(h, self.v_threshold, x))
