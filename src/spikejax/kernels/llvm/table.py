@@ -61,7 +61,7 @@ class KernelCode:
 
 
 def kernel_code(name: str, module: ir.Module, *, reads: int, writes: int, tiles: int, elements: int) -> KernelCode:
-    """The code of a kernel whose largest array has so many `elements`; from a number of them on, threads share its tiles."""
+    """The code of a kernel whose largest array has so many `elements`; threads share the tiles of large ones."""
     return KernelCode(name, str(module), reads, writes, tiles, tiles - 1 if elements >= MIN_SHARED_ELEMENTS else 0)
 
 
