@@ -10,7 +10,7 @@ from tests.convert.networks import Residual, chain, inputs
 import spikejax as sx
 from spikejax.convert import QCFS, RateIF, SignedIF, convert, measure
 from spikejax.convert.quantized import qcfs
-from spikejax.export.chain import chain as layers_of
+from spikejax.export.chain import read_chain as layers_of
 from spikejax.nn import Graph, Sequential
 from spikejax.pytree import Struct
 
