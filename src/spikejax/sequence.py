@@ -3,19 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+PyTree: TypeAlias = Any
 Carry = TypeVar("Carry")
 Body = Callable[[Any, Any, Any], tuple[Any, Any]]
 """One iteration of a loop over time: `(carry, x, other)` to the next carry and what the iteration puts out."""
 
 
 class Sequence(ABC):
-    """What a layer sees or gives over several steps, time first.
+    """The input or output of a layer over several steps, time first.
 
     Attributes:
         data: the array behind it.
@@ -58,7 +59,7 @@ class Sequence(ABC):
         """The results of `function`, of one step `[N, *]` each; the same at every step where the values are."""
 
     @abstractmethod
-    def scan(self, body: Body, carry: Carry, others: Any = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
         """Loops over the steps as `jax.lax.scan` does; a single step takes no loop.
 
         Args:
@@ -71,7 +72,7 @@ class Sequence(ABC):
         """
 
     @abstractmethod
-    def scan_chunks(self, body: Body, carry: Carry, others: Any, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
         """Loops over chunks as `scan` over steps: `x` is a sequence of `chunk` steps, `others` are `[T / chunk, *]`."""
 
     @abstractmethod
@@ -125,11 +126,11 @@ class Steps(Sequence):
         """The results of `function`, of one step `[N, *]` each."""
         return Steps(jax.vmap(function)(self.data))
 
-    def scan(self, body: Body, carry: Carry, others: Any = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
         """Loops over the steps; see `Sequence.scan`."""
         return _scan(lambda carry, rows: body(carry, *rows), carry, (self.data, others), self.steps)
 
-    def scan_chunks(self, body: Body, carry: Carry, others: Any, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
         """Loops over chunks; see `Sequence.scan_chunks`."""
         parts = self.data.reshape(-1, chunk, *self.shape)
         return _scan(lambda carry, rows: body(carry, Steps(rows[0]), rows[1]), carry, (parts, others), len(parts))
@@ -182,11 +183,11 @@ class Static(Sequence):
         """The result of `function`, which is the same at every step."""
         return Static(function(self.data), self.steps)
 
-    def scan(self, body: Body, carry: Carry, others: Any = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
         """Loops over the steps; see `Sequence.scan`."""
         return _scan(lambda carry, row: body(carry, self.data, row), carry, others, self.steps)
 
-    def scan_chunks(self, body: Body, carry: Carry, others: Any, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
         """Loops over chunks; see `Sequence.scan_chunks`."""
         part = self.first(chunk)
         return _scan(lambda carry, row: body(carry, part, row), carry, others, self.steps // chunk)
@@ -228,7 +229,7 @@ def apply_at_once(function: Callable[..., jax.Array], *sequences: Sequence) -> S
     return Steps(ys.reshape(steps, batch, *ys.shape[1:]))
 
 
-def _scan(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: Any, count: int) -> tuple[Any, Any]:
+def _scan(body: Callable[[Any, Any], tuple[Any, Any]], carry: PyTree, rows: PyTree, count: int) -> tuple[Any, Any]:
     """`jax.lax.scan`, but for one iteration without a loop."""
     if count > 1:
         return lax.scan(body, carry, rows, length=count)

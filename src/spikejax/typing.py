@@ -16,7 +16,10 @@ Shape: TypeAlias = tuple[int, ...]
 Path: TypeAlias = tuple[int, ...]
 """The place of a layer: its index in the network, after those of the networks around it."""
 
-State: TypeAlias = Any
+PyTree: TypeAlias = Any
+"""Arrays, or sequences, in any nesting of tuples, lists, dicts and other registered nodes."""
+
+State: TypeAlias = PyTree
 """A pytree of arrays, one leaf a state variable: all that a cell carries from one step to the next.
 
 Leaves are `[N, *]`, batch first. What all samples share, such as a random key or the index of the step, is a field of a
@@ -148,8 +151,8 @@ class PureNetwork(NamedTuple):
         restore: writes the variables that a call of `propagate` changed back into the network.
     """
 
-    propagate: Callable[[Any, State, Any, "LayerVisitor", Path], tuple[Any, State, Any]]
-    variables: Any
+    propagate: Callable[[Any, State, PyTree, "LayerVisitor", Path], tuple[PyTree, State, PyTree]]
+    variables: PyTree
     restore: Callable[[Any], None]
 
 
@@ -168,7 +171,7 @@ class LayerVisitor(ABC):
         """A layer without a state, of one or more inputs."""
 
     @abstractmethod
-    def loop(self, path: Path, network: PureNetwork, state: State, inputs: Any) -> tuple[State, Any]:
+    def loop(self, path: Path, network: PureNetwork, state: State, inputs: PyTree) -> tuple[State, PyTree]:
         """A part of a network that goes step by step, because its output comes back to it one step later.
 
         Args:
@@ -237,11 +240,11 @@ def batched(state: State) -> Any:
     return jax.tree.map(_batched_fields, state, is_leaf=_is_named_tuple)
 
 
-def _is_named_tuple(node: Any) -> bool:
+def _is_named_tuple(node: object) -> bool:
     return isinstance(node, tuple) and hasattr(node, "_fields")
 
 
-def _batched_fields(node: Any) -> Any:
+def _batched_fields(node: PyTree) -> Any:
     """`batched` of a leaf, which is True, or of a named tuple, whose class says what is shared."""
     if not _is_named_tuple(node):
         return True

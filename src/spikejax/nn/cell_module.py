@@ -65,6 +65,6 @@ def as_module(layer: Layer, name: str) -> Any:
     raise TypeError(f"layer {name} must be a cell, an nnx.Module or a function, got {type(layer).__name__}")
 
 
-def as_given(layer: Any) -> Any:
+def as_given(layer: object) -> Any:
     """A layer as it was given to a container: a cell with its present parameters, everything else as it is."""
     return layer.cell if isinstance(layer, CellModule) else layer

@@ -1,13 +1,11 @@
 """The base of networks."""
 
-from typing import Any
-
 from flax import nnx
 
 from spikejax.nn.layer import limited_parts, name_of_path
 from spikejax.nn.pure import PureModule
 from spikejax.sequence import Sequence
-from spikejax.typing import LayerVisitor, Path, Profile, PureNetwork, State
+from spikejax.typing import LayerVisitor, Path, Profile, PureNetwork, PyTree, State
 
 
 class Container(nnx.Module):
@@ -26,8 +24,8 @@ class Container(nnx.Module):
         module = PureModule(self)
 
         def propagate(
-            variables: Any, state: State, xs: Any, visitor: LayerVisitor, path: Path
-        ) -> tuple[Any, State, Any]:
+            variables: nnx.State, state: State, xs: PyTree, visitor: LayerVisitor, path: Path
+        ) -> tuple[nnx.State, State, PyTree]:
             run = lambda net: getattr(net, method)(state, xs, visitor, path)  # noqa: E731
             variables, (state, ys) = module.call(run, module.params, variables)
             return variables, state, ys

@@ -1,4 +1,4 @@
-"""Which layers of a network fire too little or too much, and what to change."""
+"""Diagnosis of a network: layers that fire too little or too much, with advice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MOST_SILENT, MOST_SATURATED, SATURATED = 0.6, 0.1, 0.9
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """What one layer of neurons did.
+    """Activity of one layer of neurons.
 
     Attributes:
         name: its place in the network, such as "3" or "0.3".
@@ -34,9 +34,8 @@ class LayerActivity:
         v_mean: mean membrane potential after each step, in thresholds; NaN without a membrane.
         v_std: standard deviation of the same.
         v_top: 99th percentile of the same.
-        factor: by what to multiply its input to reach the rate asked for; None where nothing is wrong, or no factor
-            does.
-        advice: what to change; empty where nothing is wrong.
+        factor: factor of its input that gives the desired rate; None if nothing is wrong, or no factor does.
+        advice: the change to make; empty if nothing is wrong.
     """
 
     name: str
@@ -53,7 +52,7 @@ class LayerActivity:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What all layers of neurons did, from first to last; prints as a table, with what to change below it.
+    """Activity of all layers of neurons, from first to last; prints as a table, with advice below it.
 
     Attributes:
         layers: one a layer of neurons.
@@ -130,19 +129,19 @@ class _ActivityProbe(ChunkRunner):
     def cell(self, path: Path, cell: Cell, state: State, xs: Sequence) -> tuple[State, Sequence]:
         if not hasattr(getattr(cell, "cell", cell), "v_threshold"):
             return super().cell(path, cell, state, xs)
-        last, ys, activity = _look(".".join(map(str, path)), cell, state, xs, self.rate)
+        last, ys, activity = _observe(".".join(map(str, path)), cell, state, xs, self.rate)
         self.layers.append(activity)
         return last, Steps(ys)
 
 
-def _look(name: str, cell: Any, state: State, xs: Sequence, target: float) -> tuple[State, Array, LayerActivity]:
-    """The last state and the outputs of one layer of neurons, and what it did."""
-    neuron = getattr(cell, "cell", cell)
+def _observe(name: str, cell: Cell, state: State, xs: Sequence, target: float) -> tuple[State, Array, LayerActivity]:
+    """The last state and the outputs of one layer of neurons, and its activity."""
+    neuron: Any = getattr(cell, "cell", cell)
     record = ("membrane",) if hasattr(state, "v") else ()
-    last, (ys, kept) = _run(cell, xs, state, 1.0, record=record)
+    last, (ys, records) = _run(cell, xs, state, 1.0, record=record)
     size = np.abs(np.asarray(ys, np.float32))
     rates = size.mean((0, 1))
-    v = np.asarray(next(iter(kept.values())) / neuron.v_threshold if kept else np.nan, np.float64)
+    v = np.asarray(next(iter(records.values())) / neuron.v_threshold if records else np.nan, np.float64)
     silent, saturated = float(np.mean(rates == 0)), float(np.mean(rates > SATURATED))
     factor, advice = None, ""
     if silent > MOST_SILENT and not np.any(np.asarray(xs.data)):
@@ -155,19 +154,22 @@ def _look(name: str, cell: Any, state: State, xs: Sequence, target: float) -> tu
     return last, ys, LayerActivity(name, type(neuron).__name__, *facts, factor, advice)
 
 
-def _run(cell: Cell, xs: Sequence, state: State, factor: Any, **options: Any) -> Any:
+def _run(cell: Cell, xs: Sequence, state: State, factor: float | Array, **options: Any) -> Any:
     return run(cell, factor * xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)
 
 
 def _advise(
     silent: float, saturated: float, target: float, rate_at: Callable[[float], Array]
 ) -> tuple[str, float | None]:
-    """What to change, and the factor of the input that it comes to."""
-    what = f"{silent:.0%} silent" if silent > MOST_SILENT else f"{saturated:.0%} saturated"
+    """The change to make, and the factor of the input that it amounts to."""
+    fault = f"{silent:.0%} silent" if silent > MOST_SILENT else f"{saturated:.0%} saturated"
     try:
         factor = solve(lambda factor: float(rate_at(factor)), target)
     except ValueError:
-        return f"{what}: no scale of the weights before it gives a rate of {target:g}; look at its reset and leak", None
+        return (
+            f"{fault}: no scale of the weights before it gives a rate of {target:g}; check its reset and leak",
+            None,
+        )
     by = f"{factor:.2g}" if factor > 1 else f"{1 / factor:.2g}"
     up, down = ("multiply", "divide") if factor > 1 else ("divide", "multiply")
-    return f"{what}: {up} the weights before it by about {by}, or {down} v_threshold by as much", factor
+    return f"{fault}: {up} the weights before it by about {by}, or {down} v_threshold by as much", factor

@@ -85,7 +85,7 @@ class DropConnectLinear(nnx.Module):
                 y = activation(y + deviation * drawn).mean(0)
         else:
             weights, biases = jax.random.split(key)
-            keep = jax.random.bernoulli(weights, 1 - self.rate, (x.shape[0], *w.shape))
-            keep_bias = jax.random.bernoulli(biases, 1 - self.rate, (x.shape[0], w.shape[1]))
-            y = activation(jnp.einsum("ni,nio->no", x, keep * w) + keep_bias * b)
+            mask = jax.random.bernoulli(weights, 1 - self.rate, (x.shape[0], *w.shape))
+            bias_mask = jax.random.bernoulli(biases, 1 - self.rate, (x.shape[0], w.shape[1]))
+            y = activation(jnp.einsum("ni,nio->no", x, mask * w) + bias_mask * b)
         return state._replace(t=state.t + 1), y.astype(x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else y.dtype)

@@ -11,9 +11,9 @@ from jax.typing import DTypeLike
 
 from spikejax.nn.cell_module import Layer, as_given, as_module
 from spikejax.nn.container import Container
-from spikejax.nn.layer import init_layer, is_stateless, propagate_layer, step_layer
+from spikejax.nn.layer import init_layer, propagate_layer, step_layer
 from spikejax.sequence import Sequence, Steps
-from spikejax.typing import Array, LayerVisitor, Path, Shape, State
+from spikejax.typing import Array, Cell, LayerVisitor, Path, Shape, State
 
 
 class Graph(Container):
@@ -57,7 +57,7 @@ class Graph(Container):
                 raise ValueError(
                     f"`inputs`[{i}] must be indices from 0, the input, to {len(layers)}, the last output, got {sources}"
                 )
-            if not is_stateless(layer) and len(sources) > 1:
+            if isinstance(layer, Cell) and len(sources) > 1:
                 raise ValueError(f"`inputs`[{i}] must be one index, because layer {i} is a cell, got {sources}")
         self.late = tuple(sorted({j for i, sources in enumerate(self.inputs) for j in sources if j > i}))
         self.before, self.loop, self.after = self._parts()
@@ -87,9 +87,9 @@ class Graph(Container):
         for _ in range(len(self) + 2 if self.late else 1):  # with loops, until the shapes settle
             known = dict(values)
             for i, (layer, sources) in enumerate(zip(self.layers, self.inputs, strict=True)):
-                found = next((values[j] for j in sources if j in values), None)
-                if found is not None:  # until it is known, a value has the shape of what it is joined with
-                    xs = tuple(values.get(j, found) for j in sources)
+                known_input = next((values[j] for j in sources if j in values), None)
+                if known_input is not None:  # until it is known, a value has the shape of the others beside it
+                    xs = tuple(values.get(j, known_input) for j in sources)
                     states[i], values[i + 1] = init_layer(layer, i, xs, dtype, key)
             if known == values:
                 break
@@ -152,8 +152,8 @@ class Graph(Container):
 
 def _closure(start: set[int], following: Callable[[int], Iterable[int]]) -> set[int]:
     """`start` with all that follows."""
-    found, new = set(start), set(start)
+    closure, new = set(start), set(start)
     while new:
-        new = {k for i in new for k in following(i)} - found
-        found |= new
-    return found
+        new = {k for i in new for k in following(i)} - closure
+        closure |= new
+    return closure

@@ -1,8 +1,7 @@
-"""How large the weights before a neuron must be for its layer to go on firing."""
+"""The size of weights at which layers of neurons pass their firing rate on."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +13,10 @@ from spikejax.scan import run
 from spikejax.typing import Array, Cell, StepLimited
 
 NEURONS = 2048
-"""How many neurons are simulated."""
+"""Number of neurons that are simulated."""
 
 ROUNDS = 6
-"""How often the statistics of the spikes are carried from one layer to the next."""
+"""Number of layers through which the statistics of the spikes are followed."""
 
 
 def lif_gain(
@@ -94,8 +93,8 @@ def solve(rate_at: Callable[[float], float], rate: float) -> float:
 
 def _response(cell: Cell, steps: int, key: Array | None) -> Callable[..., tuple[Array, Array, Array]]:
     """From gain, mean square and persistent part of the input, to mean size, mean square and persistent part."""
-    own: Any = cell.feature_shapes().values() if isinstance(cell, Struct) else ()
-    features = np.broadcast_shapes(*own)
+    shapes = cell.feature_shapes().values() if isinstance(cell, Struct) else ()
+    features = np.broadcast_shapes(*shapes)
     shape = (max(1, NEURONS // math.prod(features)), *features)
     state = cell.init_state(shape, key=key)
     one, other = jax.random.split(jax.random.key(0))

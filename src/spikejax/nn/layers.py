@@ -53,20 +53,20 @@ class _Pool:
         return window, strides
 
     def _reached(self, x: Array) -> tuple[Array, tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
-        """What of `x` the windows reach, their sizes and strides, and its padding."""
+        """The part of `x` that the windows reach, their sizes and strides, and its padding."""
         window, strides = self._sizes(x)
         space = x.shape[1:-1]
         padding = self.padding
         if isinstance(padding, str):
             padding = tuple(lax.padtype_to_pads(space, window, strides, padding))
-        kept, pairs = [], []
+        slices, pairs = [], []
         for size, wide, step, (low, high) in zip(space, window, strides, padding, strict=True):
             # Without what is left over at the end: XLA of JAX 0.10 computes wrong values there on CPU, where windows
             # do not overlap and the input comes from a reshape.
             left_over = (size + low + high - wide) % step if size + low + high >= wide else 0
-            kept.append(slice(size - max(0, left_over - high)))
+            slices.append(slice(size - max(0, left_over - high)))
             pairs.append((low, max(0, high - left_over)))
-        return x[(slice(None), *kept)], window, strides, tuple(pairs)
+        return x[(slice(None), *slices)], window, strides, tuple(pairs)
 
 
 class MaxPool(_Pool):

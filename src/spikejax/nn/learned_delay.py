@@ -1,7 +1,5 @@
 """Delays that are learnt by gradients."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +18,7 @@ class Width(nnx.Variable):
 
 
 class _Delayed(nnx.Module, ParallelCell):
-    """A past of `max_delay` steps, and how much of each step comes through; a cell."""
+    """A past of `max_delay` steps, and the weight of each step in the output; a cell."""
 
     def __init__(
         self, shape: Shape, max_delay: int, delay: ArrayLike | None, sigma: float | None, rngs: nnx.Rngs | None
@@ -39,7 +37,7 @@ class _Delayed(nnx.Module, ParallelCell):
         self.sigma = Width(jnp.asarray(sigma, jnp.result_type(float)))
 
     def taps(self) -> Array:
-        """How much of the input k steps ago comes through, `[max_delay + 1, *]`, 1 in all; in eval mode of one k."""
+        """Weights of the inputs k steps ago, `[max_delay + 1, *]`, with sum 1; in eval mode of one k alone."""
         delay = self.delay[...]
         delay = delay + lax.stop_gradient(jnp.clip(delay, 0, self.max_delay) - delay)
         steps = jnp.arange(self.max_delay + 1).reshape(-1, *(1,) * delay.ndim)
@@ -156,7 +154,7 @@ class DelayedLinear(_Delayed):
         return state, Steps(ys if self.linear.bias is None else ys + self.linear.bias[...].astype(ys.dtype))
 
 
-def set_sigma(net: Any, sigma: float | Array) -> None:
+def set_sigma(net: nnx.Module, sigma: float | Array) -> None:
     """Sets the width of the Gaussians of every learnt delay in `net`; inside `jit` too, without compiling anew.
 
     Args:

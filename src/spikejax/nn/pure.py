@@ -21,22 +21,22 @@ class PureModule:
         variables: all other variables, such as running statistics and random streams, an `nnx.State`.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: object) -> None:
         self.module = module
-        self.params: Any = nnx.State({})
-        self.variables: Any = nnx.State({})
+        self.params: nnx.State = nnx.State({})
+        self.variables: nnx.State = nnx.State({})
         if isinstance(module, nnx.Module):
             self._graph, self.params, self.variables = nnx.split(module, nnx.Param, ...)
         self._changed: set[Any] = set()
 
-    def bind(self, params: Any = None, variables: Any = None) -> Any:
+    def bind(self, params: nnx.State | None = None, variables: nnx.State | None = None) -> Any:
         """The module with other parameters and variables, apart from the original; None stands for its own."""
         if not isinstance(self.module, nnx.Module):
             return self.module
         params = self.params if params is None else params
         return nnx.merge(self._graph, params, self.variables if variables is None else variables, copy=True)
 
-    def call(self, function: Callable[[Any], Any], params: Any, variables: Any) -> tuple[Any, Any]:
+    def call(self, function: Callable[[Any], Any], params: nnx.State, variables: nnx.State) -> tuple[nnx.State, Any]:
         """Applies `function` to the module with these parameters and variables.
 
         Returns:
@@ -51,7 +51,7 @@ class PureModule:
         self._changed.update(path for path, value in nnx.to_flat_state(after) if value[...] is not before[path])
         return after, out
 
-    def restore(self, variables: Any) -> None:
+    def restore(self, variables: nnx.State) -> None:
         """Writes those variables back into the module that calls have changed; all others stay untouched."""
         changed = [(path, value) for path, value in nnx.to_flat_state(variables) if path in self._changed]
         if changed:

@@ -56,7 +56,7 @@ class ElementwiseRecurrent(Container):
         self._adopt(cell, f, "f", "a module or a function of two batches, such as jnp.add")
         self.f = f
 
-    def _adopt(self, cell: Cell, back: Any, name: str, kind: str) -> None:
+    def _adopt(self, cell: Cell, back: object, name: str, kind: str) -> None:
         """Takes the cell, where it and what comes `back` are what they have to be."""
         check_type("cell", cell, Cell, "a cell such as sx.LIF()")
         if isinstance(back, Cell) or not callable(back):
@@ -69,7 +69,7 @@ class ElementwiseRecurrent(Container):
         return as_given(self.module)
 
     def current(self, x: Array, y: Array) -> Array:
-        """What the cell gets, from an input and the last output `[N, *]`."""
+        """The input of the cell, from an input and the last output `[N, *]`."""
         i = apply(self.f, "f", x, y)
         return i.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else i
 
@@ -136,7 +136,7 @@ class Recurrent(ElementwiseRecurrent):
         self.feedback = feedback
 
     def current(self, x: Array, y: Array) -> Array:
-        """What the cell gets, from an input and the last output `[N, *]`."""
+        """The input of the cell, from an input and the last output `[N, *]`."""
         back = apply(self.feedback, "feedback", y)
         if back.shape != x.shape:
             raise ValueError(

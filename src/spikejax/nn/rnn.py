@@ -44,7 +44,7 @@ class LSTMState(NamedTuple):
 
 
 class _Gated(nnx.Module):
-    """What goes through time in a recurrent layer: a cell whose input `[N, gates * H]` is W_x x + b_x, all gates."""
+    """The part of a recurrent layer that runs over time; its input is W_x x + b_x of all gates, `[N, gates * H]`."""
 
     gates = 1
     start: type = RNNState
@@ -63,7 +63,7 @@ class _Gated(nnx.Module):
         return new, new.h.astype(x.dtype)
 
     def update(self, state: Any, x: list[Array], back: list[Array]) -> State:
-        """The next state, from what each gate gets of the input and of the last output."""
+        """The next state, from the parts of the input and of the feedback that belong to each gate."""
         raise NotImplementedError
 
 
@@ -110,8 +110,8 @@ class _Dropout(nnx.Module):
         new = state._replace(t=state.t + 1)
         if self.deterministic:
             return new, x
-        keep = jax.random.bernoulli(jax.random.fold_in(state.key, state.t), 1 - self.rate, x.shape)
-        return new, jnp.where(keep, x / (1 - self.rate), 0)
+        mask = jax.random.bernoulli(jax.random.fold_in(state.key, state.t), 1 - self.rate, x.shape)
+        return new, jnp.where(mask, x / (1 - self.rate), 0)
 
 
 class _Layers(Sequential):

@@ -72,7 +72,7 @@ class QKAttention(Graph):
     Args:
         dim: features of a token.
         heads: number of heads, a divisor of `dim`; without effect with mode="channel".
-        mode: what is let through, "token" or "channel".
+        mode: unit that a spike of q lets pass, "token" or "channel".
         neuron: the neurons; each layer has its own copy of their parameters.
         attention_threshold: threshold of the neurons behind the sum.
         rngs: random streams for the initial parameters.
@@ -166,7 +166,7 @@ class _PerHead:
     heads: int
 
     def __call__(self, gate: Array, k: Array) -> Array:
-        """What `[N, tokens, heads]` lets through of `[N, tokens, dim]`."""
+        """The features `[N, tokens, dim]` of the heads whose gate `[N, tokens, heads]` is open."""
         return (gate[..., None] * k.reshape(*k.shape[:2], self.heads, -1)).reshape(k.shape)
 
 

@@ -11,9 +11,9 @@ from jax.typing import DTypeLike
 from spikejax.encoding.timed import Encoder
 from spikejax.nn.cell_module import Layer, as_given, as_module
 from spikejax.nn.container import Container
-from spikejax.nn.layer import apply, init_layer, is_stateless, propagate_layer, step_layer
+from spikejax.nn.layer import apply, init_layer, propagate_layer, step_layer
 from spikejax.sequence import Sequence
-from spikejax.typing import Array, LayerVisitor, Network, Path, Profile, Shape, State
+from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, Profile, Shape, State
 
 
 class Sequential(Container):
@@ -87,7 +87,7 @@ class Sequential(Container):
 
     def _encodes(self, platform: str) -> bool:
         """True if its first cell is an encoder."""
-        first = next((layer for layer in self.layers if not is_stateless(layer)), None)
+        first = next((layer for layer in self.layers if isinstance(layer, Cell)), None)
         return first.profile(platform).encodes if isinstance(first, Network) else isinstance(as_given(first), Encoder)
 
     def _hoist(self, x: Array) -> tuple[Array, "Sequential"]:
@@ -97,7 +97,7 @@ class Sequential(Container):
             if isinstance(layer, Sequential):
                 x, rest[i] = layer._hoist(x)
                 break
-            if not is_stateless(layer):
+            if isinstance(layer, Cell):
                 break
             x, rest[i] = apply(layer, str(i), x), identity
         return x, Sequential(*rest)

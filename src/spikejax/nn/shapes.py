@@ -48,7 +48,7 @@ class AdaptiveAvgPool:
 
 
 def _shares(places: int, bins: int) -> np.ndarray:
-    """What each place adds to the mean of each bin, `[bins, places]`."""
+    """Weights of the places in the mean of each bin, `[bins, places]`."""
     low = np.arange(bins) * places // bins
     high = -(-np.arange(1, bins + 1) * places // bins)
     inside = (np.arange(places) >= low[:, None]) & (np.arange(places) < high[:, None])

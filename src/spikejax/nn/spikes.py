@@ -12,6 +12,7 @@ from flax import nnx
 from jax import lax
 from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
+from jax.typing import DTypeLike
 
 from spikejax.internals import varying_together
 from spikejax.kernels.events import (
@@ -38,7 +39,7 @@ class SpikeLinear(nnx.Linear):
     They are full products if a third of the input or more are spikes, under `vmap`, and for arrays that `jax.jit`
     splits among devices.
 
-    Whatever holds for `nnx.Linear` holds here, its parameters included. The input must be 0 or 1: of any other
+    All else, the parameters included, is as in `nnx.Linear`. The input must be 0 or 1: of any other
     input the results are wrong, since every value but 0 may be taken for a 1. Outside `jax.jit` the input is always
     checked; inside, where values are not known, only with `debug`. A weight that is NaN shows only where its input
     fires. A policy of `jax.checkpoint` that keeps products does not see those that skip.
@@ -77,7 +78,7 @@ class SpikeConv(nnx.Conv):
 
         y = x * W + b      dW = x * dy, where x is saved as one bit an element
 
-    Whatever holds for `nnx.Conv` holds here, its parameters included. The input must be 0 or 1: of any other
+    All else, the parameters included, is as in `nnx.Conv`. The input must be 0 or 1: of any other
     input the output is right and the gradient of the kernel is not, since it takes every value but 0 for a 1. Outside
     `jax.jit` the input is always checked; inside, where values are not known, only with `debug`.
 
@@ -217,12 +218,14 @@ _link.defjvps(lambda t, *_: t)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _unpack(shape: tuple[int, ...], dtype: Any, bits: Array, link: Array | None) -> Array:
+def _unpack(shape: tuple[int, ...], dtype: DTypeLike, bits: Array, link: Array | None) -> Array:
     return unpack_spikes(bits, math.prod(shape) // bits.shape[0]).reshape(shape).astype(dtype)
 
 
 @_unpack.defjvp
-def _unpack_jvp(shape: tuple[int, ...], dtype: Any, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _unpack_jvp(
+    shape: tuple[int, ...], dtype: DTypeLike, primals: SavedSpikes, tangents: SavedSpikes
+) -> tuple[Array, Array]:
     spikes = _unpack(shape, dtype, *primals)
     _, of_link = tangents
     return spikes, jnp.zeros_like(spikes) if of_link is None else of_link

@@ -60,7 +60,7 @@ def check_linear(cell: Cell, path: Path) -> LinearCell:
 
 
 def name_of(cell: Cell, path: Path) -> str:
-    """What an error calls a cell."""
+    """The name of a cell in errors."""
     kind = type(cell).__name__
     return f"layer {'.'.join(map(str, path))} ({kind})" if path else kind
 

@@ -13,7 +13,7 @@ from spikejax.scan.lengths import freeze, is_shared, last_alive, reverse, silenc
 from spikejax.scan.plan import Plan
 from spikejax.scan.probes import Probes
 from spikejax.sequence import Sequence, Static, Steps, is_sequence
-from spikejax.typing import Array, Cell, LayerVisitor, ParallelCell, Path, PureNetwork, State, Stateless
+from spikejax.typing import Array, Cell, LayerVisitor, ParallelCell, Path, PureNetwork, PyTree, State, Stateless
 
 
 class ChunkRunner(LayerVisitor):
@@ -49,13 +49,13 @@ class ChunkRunner(LayerVisitor):
         self.probes.observe(path, "spikes", ys)
         return state, ys
 
-    def loop(self, path: Path, network: PureNetwork, state: State, inputs: Any) -> tuple[State, Any]:
+    def loop(self, path: Path, network: PureNetwork, state: State, inputs: PyTree) -> tuple[State, PyTree]:
         """One step after another through a part of a network, recording inside."""
         sequences, structure = jax.tree.flatten(inputs, is_leaf=is_sequence)
         varying = [xs.data for xs in sequences if xs.time_axis is not None]
         step_plan, steps = replace(self.plan, chunk=1), sequences[0].steps
 
-        def step(carry: Any, t: Array, rows: tuple[list[Array], dict[str, Array]]) -> tuple[Any, Any]:
+        def step(carry: PyTree, t: Array, rows: tuple[list[Array], dict[str, Array]]) -> tuple[Any, Any]:
             (variables, old), values = carry, iter(rows[0])
             start, perturb = self.start + t, {name: a[None] for name, a in rows[1].items()}
             runner = ChunkRunner(step_plan, Probes(self.probes.record, perturb), start, self.lengths)

@@ -1,4 +1,4 @@
-"""What `run` will do, and why: the choice of chunk and method, made once and printable."""
+"""The plan of a run: the choice of chunk and method with its reasons, made once and printable."""
 
 from dataclasses import dataclass
 from math import ceil, isqrt, prod
@@ -20,15 +20,15 @@ ENCODED_ELSEWHERE = 2**24
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run goes through time; `print` it to read the choices and their reasons.
+    """The way of a run through time; `print` it to read the choices and their reasons.
 
     Attributes:
         steps: time steps T.
         chunk: time steps computed layer by layer at once.
-        remat: whether each chunk is computed again in the backward pass.
-        method: how one cell runs through a chunk.
-        residuals: what the fused kernel keeps for the backward pass.
-        backward: how the fused kernel goes back through a chunk.
+        remat: True if each chunk is computed again in the backward pass.
+        method: way of one cell through a chunk.
+        residuals: arrays that the fused kernel stores for the backward pass.
+        backward: way of the fused kernel back through a chunk.
         reasons: a sentence for each choice that was not given.
     """
 
@@ -62,7 +62,7 @@ def plan(
     backward: str = "scan",
     static: Shape | None = None,
 ) -> Plan:
-    """What `run` does with these arguments.
+    """The plan of `run` for these arguments.
 
     Args:
         cell: a cell or a network.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.sequence import Sequence, Steps
-from spikejax.typing import Array, Path, State, batched
+from spikejax.typing import Array, Cell, Path, State, batched
 
 STATE_ALIASES = {"membrane": "v"}
 """Names of records that stand for a field of the state."""
@@ -75,7 +75,7 @@ class Probes:
         for name in self._asked(path, {kind: None}):
             self.records[name] = sequences[0].all() if len(sequences) == 1 else tuple(xs.all() for xs in sequences)
 
-    def state_fields(self, path: Path, cell: Any, state: State) -> dict[str, str]:
+    def state_fields(self, path: Path, cell: Cell, state: State) -> dict[str, str]:
         """The fields of the state that must be known after each step, by the full names of their records.
 
         For "h", which is computed from the states before each step, these are all fields, named "path.h.field".

@@ -1,4 +1,4 @@
-"""What a run records: every step, or what a reduction over time leaves of them."""
+"""Records of a run: every step, or a reduction over time."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Names
@@ -9,25 +9,25 @@ import jax
 import jax.numpy as jnp
 
 from spikejax.scan.probes import Probes
-from spikejax.typing import Array
+from spikejax.typing import Array, PyTree
 
 REDUCTIONS = ("sum", "mean", "max")
-"""What may be kept of all steps of a record."""
+"""Reductions of a record over time."""
 
 Record: TypeAlias = str | Names[str] | Mapping[str, str | Callable[[Array], Array] | None]
-"""Names of records; in a mapping with what is kept of each: every step (None), a reduction over time, or what a
-function makes of the steps `[k, N, *]` of a chunk, time first still."""
+"""Names of records. A mapping gives the reduction of each: None for every step, a name of `REDUCTIONS`, or a function
+of the steps `[k, N, *]` of a chunk that keeps time as the first axis."""
 
 
 class Recorder:
-    """Keeps what was asked for of the records of each chunk.
+    """Reduces the records of each chunk as asked for, and joins them over the chunks.
 
     Args:
         record: as `run` takes it.
         lengths: valid steps of each sequence `[N]`, or None.
 
     Raises:
-        ValueError: a way to keep a record is unknown, or does not go with `lengths`.
+        ValueError: a reduction is unknown, or does not go with `lengths`.
     """
 
     def __init__(self, record: Record | None, lengths: Array | None) -> None:
@@ -46,7 +46,7 @@ class Recorder:
                 )
 
     def way(self, full: str) -> Any:
-        """What is kept of the record with this full name: as for itself, or as for its kind."""
+        """The reduction of the record with this full name: its own, or that of its kind."""
         return self.ways[full] if full in self.ways else self.ways[full.rsplit(".", 1)[-1]]
 
     def split(self, probes: Probes, start: int | Array) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,7 +57,7 @@ class Recorder:
             way = self.way(name)
             if way is None:
                 by_step[name] = values
-            elif callable(way):
+            elif not isinstance(way, str):
                 by_step[name] = _made(name, way, values)
             else:
                 reduced[name] = jax.tree.map(partial(self._reduce, name, way, start), values)
@@ -71,7 +71,7 @@ class Recorder:
     def nothing(self, shapes: Mapping[str, Any]) -> dict[str, Any]:
         """The reductions over no step, of these shapes."""
 
-        def rest(name: str, a: Any) -> Array:
+        def rest(name: str, a: jax.ShapeDtypeStruct) -> Array:
             return jnp.full(a.shape, _lowest(a) if self.way(name) == "max" else 0, a.dtype)
 
         return {name: jax.tree.map(partial(rest, name), value) for name, value in shapes.items()}
@@ -99,13 +99,13 @@ class Recorder:
         return a.max(0) if way == "max" else a.sum(0)
 
 
-def _lowest(a: Any) -> Any:
-    """What no value of its dtype is below."""
+def _lowest(a: Array | jax.ShapeDtypeStruct) -> Any:
+    """The lowest value of its dtype."""
     return -jnp.inf if jnp.issubdtype(a.dtype, jnp.floating) else jnp.iinfo(a.dtype).min
 
 
-def _made(name: str, function: Callable[[Any], Any], values: Any) -> Any:
-    """What a function makes of the steps of a chunk, checked to be as many."""
+def _made(name: str, function: Callable[[Array], Array], values: PyTree) -> PyTree:
+    """The result of a function of the steps of a chunk, checked to be as many."""
     made, steps = function(values), jax.tree.leaves(values)[0].shape[0]
     for leaf in jax.tree.leaves(made):
         if jnp.ndim(leaf) < 1 or leaf.shape[0] != steps:

@@ -1,6 +1,6 @@
 """The driver: one cell or a whole network over many time steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from spikejax.scan.plan import Plan, plan
 from spikejax.scan.probes import OF_LAYERS, Probes
 from spikejax.scan.record import Record, Recorder
 from spikejax.sequence import Sequence, Static, Steps
-from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwork, State
+from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwork, PyTree, State
 
 
 def run(
@@ -126,7 +126,9 @@ def _over_chunks(
 ) -> tuple[Any, Array, dict[str, Any], dict[str, Any]]:
     """Scans the chunks; a shorter last chunk follows on its own, so any T goes with any chunk."""
 
-    def one_chunk(carry: Any, start: int | Array, xs: Sequence, perturb: Mapping[str, Array]) -> tuple[Any, Any, Any]:
+    def one_chunk(
+        carry: PyTree, start: int | Array, xs: Sequence, perturb: Mapping[str, Array]
+    ) -> tuple[Any, Any, Any]:
         probes = Probes(recorder.names, perturb)
         variables, state = carry
         variables, state, ys = pure.propagate(
@@ -144,7 +146,7 @@ def _over_chunks(
         carry, (ys, by_step), reduced = outer(carry, 0, xs, perturb)
         return carry, ys, by_step, recorder.finish(reduced, plan.steps)
 
-    def body(carry: Any, part: Sequence, others: tuple[Array, Mapping[str, Array]]) -> tuple[Any, Any]:
+    def body(carry: PyTree, part: Sequence, others: tuple[Array, Mapping[str, Array]]) -> tuple[Any, Any]:
         inner_carry, reduced = carry
         inner_carry, out, more = inner(inner_carry, others[0], part, others[1])
         return (inner_carry, recorder.join(reduced, more)), out
@@ -167,7 +169,7 @@ def _cut(perturb: Mapping[str, Array], start: int, end: int) -> dict[str, Array]
 
 
 def _shapes_reduced(
-    one_chunk: Any, carry: Any, xs: Sequence, perturb: Mapping[str, Array], recorder: Recorder
+    one_chunk: Callable[..., Any], carry: PyTree, xs: Sequence, perturb: Mapping[str, Array], recorder: Recorder
 ) -> dict[str, Any]:
     """The shapes of what is reduced over time."""
     if not any(isinstance(way, str) for way in recorder.ways.values()):
@@ -188,7 +190,7 @@ def _pure_cell(cell: Cell) -> PureNetwork:
     """A cell that is no network, as a network of which it is the only layer."""
 
     def propagate(
-        variables: Any, state: State, xs: Sequence, visitor: LayerVisitor, path: Path
+        variables: PyTree, state: State, xs: Sequence, visitor: LayerVisitor, path: Path
     ) -> tuple[Any, State, Sequence]:
         return variables, *visitor.cell(path, cell, state, xs)
 
@@ -217,7 +219,7 @@ def _check_state(cell: Cell, state: State, shape: tuple[int, ...], steps: int | 
     def shapes(shape: tuple[int, ...]) -> Any:
         return jax.eval_shape(lambda: cell.init_state(shape, key=jax.random.key(0)))
 
-    def fits(expected: Any) -> bool:
+    def fits(expected: PyTree) -> bool:
         same = jax.tree.structure(expected) == jax.tree.structure(state)
         return same and jax.tree.map(jnp.shape, expected) == jax.tree.map(jnp.shape, state)
 
