@@ -22,7 +22,7 @@ class PureModule:
     """
 
     def __init__(self, module: object) -> None:
-        self.module = module
+        self.module: Any = module
         self.params: nnx.State = nnx.State({})
         self.variables: nnx.State = nnx.State({})
         if isinstance(module, nnx.Module):
