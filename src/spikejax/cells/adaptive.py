@@ -102,7 +102,7 @@ class Izhikevich(AdaptiveNeuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a time constant is <= 1, `a0` <= 0, or another parameter is not finite.
@@ -148,7 +148,7 @@ class AdEx(AdaptiveNeuron):
         v_threshold: potential at which the neuron fires, the peak of the upstroke.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a time constant is <= 1, `delta_T` <= 0, or another parameter is not finite.

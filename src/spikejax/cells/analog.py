@@ -29,7 +29,7 @@ class LIAF(LIF):
         v_threshold: potential at which the neuron is reset.
         v_reset: potential after a spike, and rest; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold, in the reset.
+        surrogate: the surrogate gradient of the threshold, in the reset.
 
     Raises:
         ValueError: `tau` <= 1, or jax.nn has no function of that name.

@@ -132,7 +132,7 @@ class Neuron(ChargeFireReset):
         v_threshold: membrane potential at which the neuron fires.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold instead.
         detach_reset: True stops gradients at the spike in the reset (not at the output).
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a threshold or reset is not finite, or `v_reset` >= `v_threshold`.

@@ -38,7 +38,7 @@ class CLIF(Neuron):
         v_threshold: potential at which the neuron fires.
         v_reset: None, the soft reset; the complementary potential has no part in a hard one.
         detach_reset: True stops gradients at the spike in the reset of both variables.
-        surrogate: what gradients see of the threshold; the paper has `Rect()`.
+        surrogate: the surrogate gradient of the threshold; the paper has `Rect()`.
 
     Raises:
         ValueError: `tau` <= 1, or `v_reset` is not None.

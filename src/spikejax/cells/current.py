@@ -49,7 +49,7 @@ class CubaLIF(RestingNeuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a time constant is < 1, or a gain or potential is not finite.

@@ -51,7 +51,7 @@ class GatedLIF(ChargeFireReset):
         conduct: gain of the input: a scalar, or an array `[T, *]` with one row a step; a run beyond its T steps gives
             NaN membranes.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a field is not finite.

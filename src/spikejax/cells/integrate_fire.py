@@ -15,7 +15,7 @@ class IF(Neuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `v_threshold` or `v_reset` is not finite, or `v_reset` >= `v_threshold`.

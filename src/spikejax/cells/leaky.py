@@ -46,7 +46,7 @@ class LIF(Neuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, and rest; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `tau` <= 1.
@@ -83,7 +83,7 @@ class ParametricLIF(Neuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, and rest; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `init_tau` <= 1, or `w` is not finite.

@@ -23,7 +23,7 @@ class LinearLIF(ChargeFireReset):
         tau: membrane time constant in steps, > 1.
         decay_input: True divides the input by tau too, so that a constant input x settles at v = x.
         v_threshold: potential at which the neuron fires.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `tau` <= 1, or `v_threshold` is not finite.

@@ -42,7 +42,7 @@ class NoisyLIF(LIF):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, and rest; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `noise_scale` < 0 or `tau` <= 1.

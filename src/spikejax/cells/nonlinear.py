@@ -52,7 +52,7 @@ class QIF(RestingNeuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `tau` <= 1, `a0` <= 0, or a potential is not finite.
@@ -92,7 +92,7 @@ class EIF(RestingNeuron):
         v_threshold: potential at which the neuron fires.
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `tau` <= 1, `delta_T` <= 0, or a potential is not finite.

@@ -63,7 +63,7 @@ class PSN(PSNBase):
             where it is not given, uniform within 1 / sqrt(T).
         v_threshold: threshold of each step `[T]`, of each step and neuron `[T, *]`, or one number; ones where it is
             not given.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
         key: a `jax.random.key` to draw `weight` from.
 
     Raises:
@@ -174,7 +174,7 @@ class MaskedPSN(PSN):
         weight: W `[T, T]`; drawn from `key` where it is not given.
         v_threshold: threshold of each step `[T]`, of each step and neuron `[T, *]`, or one number; ones where it is
             not given.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
         key: a `jax.random.key` to draw `weight` from.
 
     Raises:

@@ -41,7 +41,7 @@ class ResonateAndFire(Neuron):
         v_reset: potential after a spike, < v_threshold; None subtracts the threshold (soft reset). The current
             stays as it is.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `dt` <= 0, or `b` or `omega` is not finite.

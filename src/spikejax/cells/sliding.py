@@ -36,7 +36,7 @@ class SlidingPSN(PSNBase):
         weight: `[k]`, the latest input's last, or one set a neuron `[k, *]`; where it is not given, drawn from `key`,
             uniform within 1 / sqrt(k), or without a key (..., 1/4, 1/2, 1).
         v_threshold: one number, or one a neuron; an array of 1 where it is not given.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
         key: a `jax.random.key` to draw `weight` from.
 
     Raises:

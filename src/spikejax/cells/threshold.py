@@ -42,7 +42,7 @@ class ALIF(LIF):
         v_threshold: threshold at rest.
         v_reset: potential after a spike, and rest; None subtracts the threshold (soft reset).
         detach_reset: True stops gradients at the spike in the reset of both variables.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: `tau` or `tau_a` <= 1, or `beta` is not finite.

@@ -33,7 +33,7 @@ class LoihiLIF(Neuron):
         v_threshold: potential above which the neuron fires, in units of 1.0.
         v_reset: 0, as the chip has no other.
         detach_reset: True stops gradients at the spike in the reset.
-        surrogate: what gradients see of the threshold.
+        surrogate: the surrogate gradient of the threshold.
 
     Raises:
         ValueError: a decay is outside [0, 1], `scale` is not > 0, or `v_reset` is not 0.
