@@ -46,6 +46,15 @@ class Sequence(ABC):
     def all(self) -> jax.Array:
         """The values of all steps, `[T, N, *]`."""
 
+    @property
+    @abstractmethod
+    def rows(self) -> jax.Array | None:
+        """The array `[T, N, *]` for a loop over the steps; None if the value is no part of what changes."""
+
+    @abstractmethod
+    def single(self, row: jax.Array | None) -> "Sequence":
+        """A sequence of one step, from a row of `rows`."""
+
     @abstractmethod
     def first(self, steps: int) -> "Sequence":
         """The first `steps` steps."""
@@ -114,6 +123,15 @@ class Steps(Sequence):
         """The values of all steps, `[T, N, *]`."""
         return self.data
 
+    @property
+    def rows(self) -> jax.Array:
+        """The values `[T, N, *]`."""
+        return self.data
+
+    def single(self, row: jax.Array) -> "Steps":  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A sequence of one step."""
+        return Steps(row[None])
+
     def first(self, steps: int) -> "Steps":
         """The first `steps` steps."""
         return Steps(self.data[:steps])
@@ -170,6 +188,15 @@ class Static(Sequence):
     def all(self) -> jax.Array:
         """The value repeated, `[T, N, *]`."""
         return jnp.broadcast_to(self.data, (self.steps, *self.data.shape))
+
+    @property
+    def rows(self) -> None:
+        """Nothing: the value does not change."""
+        return None
+
+    def single(self, row: None) -> "Static":  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The value at one step."""
+        return self.first(1)
 
     def first(self, steps: int) -> "Static":
         """The value at the first `steps` steps."""

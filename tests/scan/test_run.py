@@ -10,6 +10,7 @@ from flax import nnx
 from tests.scan.networks import BATCH, INPUTS, STEPS, inputs, nested, run
 
 import spikejax as sx
+from spikejax.sequence import Static, Steps
 
 CELLS = {"cell": sx.LIF(tau=3.0), "network": nested()}
 both = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
@@ -162,3 +163,12 @@ def test_a_network_alone_is_a_cell():
     assert isinstance(nested(), sx.typing.Network)
     assert isinstance(nested(), nnx.Module)
     assert not isinstance(sx.LIF(), sx.typing.Network)
+
+
+def test_takes_a_sequence():
+    x = jnp.linspace(0.0, 2.0, 6).reshape(2, 3)
+    want = sx.run(sx.LIF(), x, steps=STEPS)
+    for xs in (Static(x, STEPS), Steps(jnp.broadcast_to(x, (STEPS, *x.shape)))):
+        jax.tree.map(np.testing.assert_array_equal, sx.run(sx.LIF(), xs), want)
+    with pytest.raises(ValueError, match=rf"`steps` must not be given with a sequence, which has {STEPS} steps, got 3"):
+        sx.run(sx.LIF(), Static(x, STEPS), steps=3)

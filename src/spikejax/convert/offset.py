@@ -58,7 +58,7 @@ class _OffsetCalibration(LayerVisitor):
         first = state
         for _ in range(self.rounds if hasattr(state, "v") else 0):
             state = state._replace(v=state.v + _shift(cell, first, state, xs))
-        return state, Steps(_over(cell, state, xs)[1])
+        return state, Steps(run(cell, state, xs)[1])
 
     def stateless(self, path: Path, layer: Stateless, *inputs: Sequence) -> Sequence:
         return layer.over_time(*inputs)
@@ -72,7 +72,7 @@ class _OffsetCalibration(LayerVisitor):
 
 def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
     """The correction of the initial membranes of `state`, 0 where they are right; `first` is the uncorrected state."""
-    last, (spikes, recorded) = _over(cell, state, xs, record=("membrane",))
+    last, (spikes, recorded) = run(cell, state, xs, record=("membrane",))
     threshold = cell.v_threshold
     fired, h = spikes > 0, recorded["membrane"] + spikes * threshold
     least = jnp.where(fired, h, jnp.inf).min(0)
@@ -82,8 +82,3 @@ def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
     left = last.v - (state.v - first.v)
     too_often, too_seldom = (left < 0) & fired.any(0), (left >= threshold) & ~fired.all(0)
     return jnp.where(too_often, -lower, jnp.where(too_seldom, higher, 0.0)).astype(state.v.dtype)
-
-
-def _over(cell: Cell, state: State, xs: Sequence, **options: Any) -> tuple[State, Any]:
-    """The last state and the outputs of the cell over all steps."""
-    return run(cell, xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)

@@ -155,7 +155,7 @@ def _observe(name: str, cell: Cell, state: State, xs: Sequence, target: float) -
 
 
 def _run(cell: Cell, xs: Sequence, state: State, factor: float | Array, **options: Any) -> Any:
-    return run(cell, factor * xs.data, state, steps=None if xs.time_axis == 0 else xs.steps, **options)
+    return run(cell, xs.map(lambda x: factor * x), state, **options)
 
 
 def _advise(

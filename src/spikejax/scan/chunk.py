@@ -12,7 +12,7 @@ from spikejax.scan.associative import check_linear, name_of, scan_linear
 from spikejax.scan.lengths import freeze, is_shared, last_alive, reverse, silence
 from spikejax.scan.plan import Plan
 from spikejax.scan.probes import Probes
-from spikejax.sequence import Sequence, Static, Steps, is_sequence
+from spikejax.sequence import Sequence, Steps, is_sequence
 from spikejax.typing import Array, Cell, LayerVisitor, ParallelCell, Path, PureNetwork, PyTree, State, Stateless
 
 
@@ -52,14 +52,13 @@ class ChunkRunner(LayerVisitor):
     def loop(self, path: Path, network: PureNetwork, state: State, inputs: PyTree) -> tuple[State, PyTree]:
         """One step after another through a part of a network, recording inside."""
         sequences, structure = jax.tree.flatten(inputs, is_leaf=is_sequence)
-        varying = [xs.data for xs in sequences if xs.time_axis is not None]
         step_plan, steps = replace(self.plan, chunk=1), sequences[0].steps
 
-        def step(carry: PyTree, t: Array, rows: tuple[list[Array], dict[str, Array]]) -> tuple[Any, Any]:
-            (variables, old), values = carry, iter(rows[0])
+        def step(carry: PyTree, t: Array, rows: tuple[list[Array | None], dict[str, Array]]) -> tuple[Any, Any]:
+            variables, old = carry
             start, perturb = self.start + t, {name: a[None] for name, a in rows[1].items()}
             runner = ChunkRunner(step_plan, Probes(self.probes.record, perturb), start, self.lengths)
-            now = [Static(xs.data, 1) if xs.time_axis is None else Steps(next(values)[None]) for xs in sequences]
+            now = [xs.single(row) for xs, row in zip(sequences, rows[0], strict=True)]
             variables, new, ys = network.propagate(variables, old, structure.unflatten(now), runner, path)
             if self.lengths is not None:
                 new = freeze(start < self.lengths, new, old)
@@ -67,7 +66,7 @@ class ChunkRunner(LayerVisitor):
             outputs = jax.tree.map(lambda y: y.at(0), ys, is_leaf=is_sequence)
             return (variables, new), (outputs, jax.tree.map(lambda a: a[0], runner.probes.records))
 
-        rows = (varying, dict(self.probes.perturb))
+        rows = [xs.rows for xs in sequences], dict(self.probes.perturb)
         carry, (ys, records) = Steps(jnp.arange(steps)).scan(step, (network.variables, state), rows)
         network.restore(carry[0])
         self.probes.records |= records

@@ -19,7 +19,7 @@ from spikejax.typing import Array, Cell, LayerVisitor, Network, Path, PureNetwor
 
 def run(
     cell: Cell,
-    xs: ArrayLike,
+    xs: ArrayLike | Sequence,
     state: State = None,
     *,
     steps: int | None = None,
@@ -42,7 +42,7 @@ def run(
 
     Args:
         cell: a cell, or a network of cells.
-        xs: input `[T, N, *]`, time first; with `steps`, one static input `[N, *]` shown at every step.
+        xs: input `[T, N, *]`, time first; with `steps`, one static input `[N, *]` shown at every step; or a `Sequence`.
         state: state to start from; None starts from `cell.init_state(xs.shape[1:])`. Cells that draw random
             numbers need `cell.init_state(shape, key=key)`.
         steps: number of steps T of a static input. The stateless layers before the first cell are computed once.
@@ -84,7 +84,7 @@ def run(
         raise TypeError(
             f"`cell` must have `init_state` and `step`, got {type(cell).__name__}: wrap layers in sx.nn.Sequential"
         )
-    inputs = _inputs(jnp.asarray(xs), steps)
+    inputs = _inputs(xs, steps)
     shape, static = inputs.shape, inputs.time_axis is None
     chosen = plan(
         cell,
@@ -197,8 +197,13 @@ def _pure_cell(cell: Cell) -> PureNetwork:
     return PureNetwork(propagate, (), lambda _: None)
 
 
-def _inputs(xs: Array, steps: int | None) -> Sequence:
-    """The input as a sequence, with what can be wrong with its time axis."""
+def _inputs(xs: ArrayLike | Sequence, steps: int | None) -> Sequence:
+    """The input as a sequence, its time axis checked."""
+    if isinstance(xs, Sequence):
+        if steps is not None:
+            raise ValueError(f"`steps` must not be given with a sequence, which has {xs.steps} steps, got {steps}")
+        return xs
+    xs = jnp.asarray(xs)
     if steps is not None:
         if xs.ndim < 1:
             raise ValueError(f"`xs` must be one static input [N, *] with `steps`, got shape {xs.shape}")
