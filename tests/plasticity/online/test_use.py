@@ -195,6 +195,29 @@ def test_single_steps_are_the_whole():
     check_equal(grads, whole, but=("feedback",))
 
 
+def test_training_is_a_single_step_and_an_update_in_turn():
+    rule, optimizer = SLTT(), optax.sgd(0.1, momentum=0.9)
+    graph, params = nnx.split(deep())
+
+    def by_hand(params):
+        net, opt_state = nnx.merge(graph, params, copy=True), optimizer.init(params)
+        carry = rule.init(loss, net, XS[0], TARGETS[0])
+        for x, target in zip(XS[:3], TARGETS[:3], strict=True):
+            carry, _, grads = rule.step(loss, net, carry, x, target)
+            updates, opt_state = optimizer.update(grads, opt_state)
+            nnx.update(net, optax.apply_updates(nnx.state(net, nnx.Param), updates))
+        return nnx.state(net, nnx.Param), opt_state
+
+    def trained(params):
+        net = nnx.merge(graph, params, copy=True)
+        opt_state, _ = train_online(rule, optimizer)(loss, net, optimizer.init(params), XS[:3], TARGETS[:3])
+        return nnx.state(net, nnx.Param), opt_state
+
+    (have, state), (want, state_by_hand) = compiled(lambda params: (trained(params), by_hand(params)), params)
+    check_equal(have, want)
+    check_equal(state[0].trace, state_by_hand[0].trace)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
