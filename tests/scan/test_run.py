@@ -98,6 +98,16 @@ def test_lengths_give_what_each_sequence_gives_alone(cell, static, how):
             assert np.all(spikes[length:, n] == spikes[length - 1, n])
 
 
+@pytest.mark.parametrize("method", ["scan", "associative"])
+def test_a_length_is_counted_from_the_first_chunk(method):
+    cell = sx.LeakyIntegrator()
+    last, ys = run(cell, inputs(), chunk=5, method=method, lengths=LENGTHS)
+    for n in range(len(LENGTHS)):
+        state, alone_ys = alone(cell, False, n)
+        close(last.v[n : n + 1], state.v)
+        close(ys[:, n], alone_ys)
+
+
 @pytest.mark.parametrize("how", [{}, {"chunk": 4, "remat": True}], ids=str)
 def test_steps_after_the_length_get_no_gradient(how):
     cell = sx.LIF(v_reset=None)
