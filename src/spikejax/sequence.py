@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 PyTree: TypeAlias = Any
-Carry = TypeVar("Carry")
+"""Arrays, or sequences, in any nesting of tuples, lists, dicts and other registered nodes."""
+
+LoopCarry = TypeVar("LoopCarry")
 Body = Callable[[Any, Any, Any], tuple[Any, Any]]
 """One iteration of a loop over time: `(carry, x, other)` to the next carry and what the iteration puts out."""
 
@@ -68,7 +70,7 @@ class Sequence(ABC):
         """The results of `function`, of one step `[N, *]` each; the same at every step where the values are."""
 
     @abstractmethod
-    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: LoopCarry, others: PyTree = None) -> tuple[LoopCarry, Any]:
         """Loops over the steps as `jax.lax.scan` does; a single step takes no loop.
 
         Args:
@@ -81,7 +83,7 @@ class Sequence(ABC):
         """
 
     @abstractmethod
-    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: LoopCarry, others: PyTree, chunk: int) -> tuple[LoopCarry, Any]:
         """Loops over chunks as `scan` over steps: `x` is a sequence of `chunk` steps, `others` are `[T / chunk, *]`."""
 
     @abstractmethod
@@ -144,11 +146,11 @@ class Steps(Sequence):
         """The results of `function`, of one step `[N, *]` each."""
         return Steps(jax.vmap(function)(self.data))
 
-    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: LoopCarry, others: PyTree = None) -> tuple[LoopCarry, Any]:
         """Loops over the steps; see `Sequence.scan`."""
         return _scan(lambda carry, rows: body(carry, *rows), carry, (self.data, others), self.steps)
 
-    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: LoopCarry, others: PyTree, chunk: int) -> tuple[LoopCarry, Any]:
         """Loops over chunks; see `Sequence.scan_chunks`."""
         parts = self.data.reshape(-1, chunk, *self.shape)
         return _scan(lambda carry, rows: body(carry, Steps(rows[0]), rows[1]), carry, (parts, others), len(parts))
@@ -210,11 +212,11 @@ class Static(Sequence):
         """The result of `function`, which is the same at every step."""
         return Static(function(self.data), self.steps)
 
-    def scan(self, body: Body, carry: Carry, others: PyTree = None) -> tuple[Carry, Any]:
+    def scan(self, body: Body, carry: LoopCarry, others: PyTree = None) -> tuple[LoopCarry, Any]:
         """Loops over the steps; see `Sequence.scan`."""
         return _scan(lambda carry, row: body(carry, self.data, row), carry, others, self.steps)
 
-    def scan_chunks(self, body: Body, carry: Carry, others: PyTree, chunk: int) -> tuple[Carry, Any]:
+    def scan_chunks(self, body: Body, carry: LoopCarry, others: PyTree, chunk: int) -> tuple[LoopCarry, Any]:
         """Loops over chunks; see `Sequence.scan_chunks`."""
         part = self.first(chunk)
         return _scan(lambda carry, row: body(carry, part, row), carry, others, self.steps // chunk)

@@ -9,15 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from spikejax.sequence import Sequence
+from spikejax.sequence import PyTree, Sequence
 
 Array: TypeAlias = jax.Array
 Shape: TypeAlias = tuple[int, ...]
 Path: TypeAlias = tuple[int, ...]
 """The place of a layer: its index in the network, after those of the networks around it."""
-
-PyTree: TypeAlias = Any
-"""Arrays, or sequences, in any nesting of tuples, lists, dicts and other registered nodes."""
 
 State: TypeAlias = PyTree
 """A pytree of arrays, one leaf a state variable: all that a cell carries from one step to the next.

@@ -22,7 +22,7 @@ MAX_REGISTER_STEPS = 32
 Refs: TypeAlias = Any
 """A tree of references to arrays."""
 
-Carry: TypeAlias = Any
+Carried: TypeAlias = Any
 """A tree of blocks, which a step hands to the next."""
 
 Step: TypeAlias = Array | int
@@ -57,7 +57,7 @@ class BlockAccess:
         """The same values, in the layout that a loop needs for what it carries."""
         return blocks
 
-    def loop(self, start: int, stop: int, body: Callable[[Any, Carry], Carry], carry: Carry) -> Carry:
+    def loop(self, start: int, stop: int, body: Callable[[Any, Carried], Carried], carry: Carried) -> Carried:
         """`lax.fori_loop`."""
         return lax.fori_loop(start, stop, body, carry)
 
@@ -153,7 +153,7 @@ def _charged(
     return hs
 
 
-def _unrolled(start: int, stop: int, body: Callable[[Any, Carry], Carry], carry: Carry) -> Carry:
+def _unrolled(start: int, stop: int, body: Callable[[Any, Carried], Carried], carry: Carried) -> Carried:
     for i in range(start, stop):
         carry = body(i, carry)
     return carry

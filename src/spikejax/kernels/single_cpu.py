@@ -7,11 +7,9 @@ from typing import Any
 import jax
 
 from spikejax.internals import define_primitive
+from spikejax.kernels.linear import Flat
 from spikejax.kernels.machine_code import why_no_machine_code
 from spikejax.typing import Array
-
-Flat = Callable[..., list[Array]]
-"""A function from arrays to a list of arrays."""
 
 
 def on_single_cpu(

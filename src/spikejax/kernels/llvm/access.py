@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import AbstractMesh
 
 from spikejax.internals import ClosedJaxpr, symbol
-from spikejax.kernels.kernel import BlockAccess, Carry, Step
+from spikejax.kernels.kernel import BlockAccess, Carried, Step
 from spikejax.typing import Array
 
 load_block = symbol("spikejax_load", lambda *_, ref, dtype, block: [jax.ShapeDtypeStruct((block,), dtype)])
@@ -44,10 +44,10 @@ class TracedAccess(BlockAccess):
         self.block = block
         self._order = jnp.int32(0)
 
-    def loop(self, start: int, stop: int, body: Callable[[Any, Carry], Carry], carry: Carry) -> Carry:
+    def loop(self, start: int, stop: int, body: Callable[[Any, Carried], Carried], carry: Carried) -> Carried:
         """`lax.fori_loop`, which also carries the order of the writes."""
 
-        def in_order(t: Array, carry: Carry) -> Carry:
+        def in_order(t: Array, carry: Carried) -> Carried:
             self._order, carry = carry
             carry = body(t, carry)
             return self._order, carry
