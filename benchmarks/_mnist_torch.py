@@ -30,6 +30,8 @@ class Torch:
         self.steps, self.batch_size = steps, batch_size
         self.build()
 
+    net: torch.nn.Module
+
     def build(self) -> None:
         """Makes `self.net`, which has one weight [10, 784], and `self.encoder`."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 def learner(problem: Problem) -> OnTorch:
     """The multi-step `STDPLearner`, on records of the spikes as its monitors make them."""
     # Its module imports a log writer that it does not use here, and that needs a further package.
-    sys.modules.setdefault("torch.utils.tensorboard", ModuleType("tensorboard")).SummaryWriter = None
+    vars(sys.modules.setdefault("torch.utils.tensorboard", ModuleType("tensorboard")))["SummaryWriter"] = None
     from spikingjelly.activation_based import learning
 
     pre = tensor(spikes(problem)).movedim(-1, 2).contiguous()

@@ -20,6 +20,7 @@ from spikejax.surrogate import (
     by_name,
     heaviside,
 )
+from spikejax.typing import Surrogate
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "spikingjelly.npz")
 GRID = np.linspace(-2.97, 3.03, 61)  # without 0 and the corners of the piecewise ones
@@ -83,7 +84,7 @@ def test_every_public_surrogate_is_tested():
     assert {type(s) for s in SURROGATES} == PUBLIC
 
 
-@pytest.mark.parametrize("kind", sorted(PUBLIC, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(PUBLIC, key=repr))
 def test_every_surrogate_says_its_derivative_and_primitive(kind):
     assert "        derivative(u) " in kind.__doc__
     assert ("        primitive(u) " in kind.__doc__) == (kind is not FakeNumericalGradient)
@@ -244,7 +245,7 @@ def test_not_spiking_gives_the_primitive_and_its_gradient(surrogate):
 
 
 def test_a_derivative_alone_makes_a_surrogate():
-    assert isinstance(Hat(), sx.typing.Surrogate)
+    assert isinstance(Hat(), Surrogate)
     with pytest.raises(NotImplementedError, match=r"Hat has no primitive, so spiking=False cannot be used"):
         Hat(spiking=False)(jnp.zeros(2))
 

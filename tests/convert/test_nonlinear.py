@@ -1,5 +1,7 @@
 """What is neither linear nor a rectifier: attention, LayerNorm, GELU, max pooling, computed on means."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,7 +73,7 @@ def test_the_error_falls_as_one_over_t(make):
 
 
 def test_weights_see_spikes():
-    net = convert(transformer(nnx.Rngs(0)), X, nonlinear=MultiThresholdIF(levels=3))
+    net: Any = convert(transformer(nnx.Rngs(0)), X, nonlinear=MultiThresholdIF(levels=3))
     before = [
         net.layers[sources[0] - 1]
         for layer, sources in zip(net.layers, net.inputs, strict=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -195,7 +196,7 @@ def test_fires_at_the_threshold_and_above():
 def chain(*nodes, **options):
     """A graph of nodes one after another, their types unchecked."""
     names = [f"n{i}" for i in range(len(nodes))]
-    named = dict(zip(names, nodes, strict=True)) | {"out": nir.Output(np.array([3]))}
+    named: dict[str, Any] = dict(zip(names, nodes, strict=True)) | {"out": nir.Output(np.array([3]))}
     named["out"].input_type = named["out"].output_type = {"input": None, "output": None}
     return nir.NIRGraph(named, list(zip(names, [*names[1:], "out"], strict=True)), type_check=False, **options)
 

@@ -68,7 +68,8 @@ def evaluate(program: ClosedJaxpr, *args: np.ndarray) -> list[np.ndarray]:
     values = dict(zip((*program.jaxpr.constvars, *program.jaxpr.invars), (*program.consts, *args), strict=True))
 
     def read(a: Any) -> np.ndarray:
-        return np.asarray(a.val, a.aval.dtype) if isinstance(a, Literal) else values[a]
+        dtype = a.aval.dtype
+        return np.asarray(a.val, dtype) if isinstance(a, Literal) else values[a]
 
     for equation in program.jaxpr.eqns:
         name, ins = equation.primitive.name, [read(a) for a in equation.invars]
@@ -214,6 +215,6 @@ def test_sines_of_huge_angles_are_finite(name):
 def test_a_function_is_made_of_plain_operations(name):
     x = np.ones(3, np.float32)
     program = traced(name, *[x] * (2 if name in ("atan2", "pow") else 1))
-    equations = list(equations_of(program))
+    equations: list[Any] = list(equations_of(program))
     assert {equation.primitive.name for equation in equations} <= set(PRIMITIVES)
     assert {a.aval.dtype.name for equation in equations for a in equation.outvars} <= {"float32", "int32", "bool"}

@@ -62,7 +62,7 @@ def test_output_shape(stem, size):
 def test_training_moves_the_statistics():
     net = tiny("small")
     net(jnp.ones((2, 8, 8, 3)))
-    assert not np.array_equal(net.layer2[1].bn2.mean[...], np.zeros(6))
+    assert not np.array_equal(vars(net)["layer2"][1].bn2.mean[...], np.zeros(6))
 
 
 @pytest.mark.parametrize("name", ["average", "small"])

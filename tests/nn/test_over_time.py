@@ -1,6 +1,7 @@
 """What the layers over time compute: golden values, NumPy, and the spikes inside attention."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from flax import nnx
 
 import spikejax as sx
 from spikejax import nn
+from spikejax.export.chain import chain
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
 IMAGES = GOLDEN["layer/NeuNorm/x"]  # [T, N, C, H, W]
@@ -25,7 +27,7 @@ def test_norms_of_the_golden_values(name):
     theirs = {"BatchNormThroughTime": "BNTT2d"}.get(name, name + "2d")
     entry = {key.split("/")[2]: GOLDEN[key] for key in GOLDEN.files if key.startswith(f"layer/{theirs}/")}
     if name == "ThresholdDependentBatchNorm":
-        norm = nn.ThresholdDependentBatchNorm(C, 0.5, 1.5, rngs=rngs(), **OPTIONS)
+        norm: Any = nn.ThresholdDependentBatchNorm(C, 0.5, 1.5, rngs=rngs(), **OPTIONS)
     else:
         norm = getattr(nn, name)(C, T, rngs=rngs(), **OPTIONS)
     if name == "TemporalEffectiveBatchNorm":
@@ -144,7 +146,7 @@ def test_standardized_weights():
     np.testing.assert_allclose(conv(x), plain(x), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(conv.standardized_kernel, plain.kernel[...], rtol=1e-5, atol=1e-6)
     net, twin = (nn.Sequential(layer, sx.IF()) for layer in (conv, plain))
-    got, want = (sx.export.chain.chain(net, (4, 5, 3))[0].kernel for net in (net, twin))
+    got, want = (chain(net, (4, 5, 3))[0].kernel for net in (net, twin))
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
@@ -174,7 +176,7 @@ def test_a_norm_of_the_threshold_is_folded_at_export():
     norm.mean[...] = jnp.arange(4.0)
     dense = nnx.Linear(3, 4, rngs=rngs())
     norm.eval()
-    folded = sx.export.chain.chain(nn.Sequential(dense, norm, sx.IF()), (3,))[0]
+    folded = chain(nn.Sequential(dense, norm, sx.IF()), (3,))[0]
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(x @ folded.kernel + folded.bias, norm(dense(x)), rtol=1e-4, atol=1e-5)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.core import Tracer
 
 import spikejax as sx
 
@@ -119,7 +120,7 @@ def test_static_prefix_is_computed_once():
     seen = []
 
     def count(x):
-        seen.append((x.shape, isinstance(x, jax.core.Tracer)))
+        seen.append((x.shape, isinstance(x, Tracer)))
         return x
 
     net = sx.nn.Sequential(count, nnx.Linear(F, 5, rngs=nnx.Rngs(0)), count, sx.IF(), count)

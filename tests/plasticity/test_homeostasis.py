@@ -50,6 +50,7 @@ def test_they_bring_the_rate_to_the_target(name, rule):
     params = nnx.state(net)
     opt_state, xs = optimizer.init(params), spikes(0, 20, 8, 20)
     _, _, before = train(params, opt_state, xs)
+    rates = before
     for _ in range(150):
         params, opt_state, rates = train(params, opt_state, xs)
     assert np.ptp(before) > 0.3

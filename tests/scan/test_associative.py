@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
+from spikejax.typing import LinearCell
 
 T, BATCH, FEATURES = 13, 2, 4
 TAUS = np.array([1.5, 2.5, 4.0, 8.0])
@@ -98,7 +99,7 @@ def test_coefficients_are_the_charge(cell):
     x, v = jnp.asarray(inputs()[0][3], jnp.float32), jnp.asarray(inputs()[1], jnp.float32)
     a, b = cell.coefficients(x)
     close(a.v * v + b.v, cell.charge(sx.cells.Membrane(v), x).v)
-    assert isinstance(cell, sx.typing.LinearCell)
+    assert isinstance(cell, LinearCell)
 
 
 @pytest.mark.parametrize("cell", [CELLS["LinearLIF"]], ids=["LinearLIF"])

@@ -11,6 +11,7 @@ from tests.scan.networks import BATCH, INPUTS, STEPS, inputs, nested, run
 
 import spikejax as sx
 from spikejax.sequence import Static, Steps
+from spikejax.typing import Network
 
 CELLS = {"cell": sx.LIF(tau=3.0), "network": nested()}
 both = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
@@ -170,9 +171,9 @@ def test_the_program_does_not_grow_with_the_number_of_chunks():
 
 
 def test_a_network_alone_is_a_cell():
-    assert isinstance(nested(), sx.typing.Network)
+    assert isinstance(nested(), Network)
     assert isinstance(nested(), nnx.Module)
-    assert not isinstance(sx.LIF(), sx.typing.Network)
+    assert not isinstance(sx.LIF(), Network)
 
 
 def test_takes_a_sequence():

@@ -4,6 +4,7 @@ import copy
 import os
 import signal
 import sys
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -218,7 +219,7 @@ def scripted():
     """A trainer whose test accuracies, in 21 samples, are given."""
 
     def make(*correct, loss=0.0):
-        one = copy.copy(trainer("direct"))
+        one: Any = copy.copy(trainer("direct"))
         script = iter(correct)
         one.evaluate = lambda *_: Totals(jnp.float32(loss), jnp.int32(next(script)), jnp.int32(21))
         return one

@@ -1,5 +1,7 @@
 """Bars in space."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from mpl_toolkits.mplot3d import Axes3D
@@ -36,7 +38,7 @@ def test_a_bar_a_value_from_zero(render, bars):
 
 def test_every_bar_is_in_view():
     for values in (VALUES, -np.abs(VALUES), np.zeros((1, 1)), np.ones((2, 5))):
-        (plot,) = plot_bars_3d(values).axes
+        plot: Any = plot_bars_3d(values).axes[0]
         low, high = plot.get_zlim()
         assert low <= min(0, values.min()) and high >= max(0, values.max()) and low < high
 
@@ -44,7 +46,7 @@ def test_every_bar_is_in_view():
 @pytest.mark.parametrize("azimuth", [-60.0, 20.0, 130.0, 220.0])
 def test_near_bars_hide_those_behind_them(bars, azimuth):
     """The eye is beyond one corner of the field: no bar may be painted before one that is farther on both axes."""
-    (plot,) = plot_bars_3d(VALUES, elevation=70, azimuth=azimuth).axes
+    plot: Any = plot_bars_3d(VALUES, elevation=70, azimuth=azimuth).axes[0]
     assert (plot.elev, plot.azim) == (70, azimuth) and not plot.computed_zorder
     drawn = np.array(sorted(bars, key=lambda bar: bar[-1]))
     assert len(set(drawn[:, -1])) == VALUES.size and drawn[0, -1] > 2.5, "below the axes"

@@ -1,5 +1,7 @@
 """Pictures of conversion."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,8 @@ def test_more_curves_than_colours_have_dashes():
 def test_ranges():
     counts = np.arange(128.0)
     figure = plot_ranges([("2", counts, 4.0, 3.0), ("5", counts[:10], 1.0, 1.0)])
+    first: Any
+    second: Any
     first, second = figure.axes
     np.testing.assert_allclose(first.patches[0].get_data().values, counts.reshape(64, 2).sum(1))
     np.testing.assert_allclose(first.patches[0].get_data().edges[-1], 4.0)
@@ -34,7 +38,7 @@ def test_ranges():
 
 
 def test_scales_of_channels_are_a_span():
-    (plot,) = plot_ranges([("2", np.arange(64.0), 4.0, np.array([3.0, 1.0, 2.0]))]).axes
+    plot: Any = plot_ranges([("2", np.arange(64.0), 4.0, np.array([3.0, 1.0, 2.0]))]).axes[0]
     (span,) = [patch for patch in plot.patches if patch.get_facecolor()[-1] < 1]
     assert (span.get_x(), span.get_x() + span.get_width()) == (1, 3)
     assert plot.lines[0].get_xdata()[0] == 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from spikejax.visualize import plot_events, save_events_gif
 
@@ -59,7 +60,7 @@ def test_gif_is_the_pictures(tmp_path):
     path = tmp_path / "events.gif"
     save_events_gif(path, COUNTS, fps=20, full=2, size=14)
     panels = [np.asarray(plot.images[0].get_array()) for plot in plot_events(COUNTS, full=2).axes[:6]]
-    with Image.open(path) as film:
+    with GifImageFile(path) as film:
         assert (film.n_frames, film.size, film.info["loop"]) == (6, (14, 10), 0)
         for step, panel in enumerate(panels):
             film.seek(step)
@@ -71,7 +72,7 @@ def test_gif_is_the_pictures(tmp_path):
 def test_equal_frames_take_their_time(tmp_path):
     """Pillow makes one picture of equal ones, which stays as long as they would."""
     save_events_gif(tmp_path / "still.gif", np.resize(COUNTS[0], (5, 5, 7, 2)), fps=10)
-    with Image.open(tmp_path / "still.gif") as film:
+    with GifImageFile(tmp_path / "still.gif") as film:
         times = []
         for step in range(film.n_frames):
             film.seek(step)

@@ -1,5 +1,7 @@
 """Feature maps, weights and receptive fields as sheets of pictures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -85,7 +87,7 @@ def test_receptive_fields_in_a_sheet(render):
 
 def test_where_no_picture_is_nothing_is_drawn():
     """Around pictures in blue and red the gaps are grey, but not the rest of the last row."""
-    plot = plot_receptive_fields(RNG.normal(size=(5, 2, 3)), columns=3).axes[0]
+    plot: Any = plot_receptive_fields(RNG.normal(size=(5, 2, 3)), columns=3).axes[0]
     (paper,) = plot.patches
     assert paper.get_bbox().extents.tolist() == [6.5, 2.5, 10.5, 4.5]
     assert _sheet(plot.figure).shape == (5, 11)

@@ -1,5 +1,7 @@
 """Pictures of plasticity."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,11 @@ COURSE = np.linspace(0, 1, 6)
 
 def test_one_synapse_over_time():
     figure = plot_plasticity(SPIKES, 1 - SPIKES, COURSE, 2 * COURSE, 3 * COURSE, title="one")
-    before, trace_pre, after, trace_post, weight = figure.axes
+    axes: list[Any] = figure.axes
+    before, trace_pre, after, trace_post, weight = axes
     assert before.get_title() == "one"
     for plot, fired in ((before, SPIKES), (after, 1 - SPIKES)):
-        np.testing.assert_array_equal(plot.collections[0].get_positions(), fired.nonzero()[0])
+        np.testing.assert_array_equal(plot.collections[0].get_positions(), np.nonzero(fired)[0])
     for plot, factor in ((trace_pre, 1), (trace_post, 2), (weight, 3)):
         np.testing.assert_allclose(plot.lines[0].get_ydata(), factor * COURSE, rtol=1e-6)
 

@@ -1,5 +1,7 @@
 """What a NetX file means, in 64-bit integers of NumPy and the file's own axes, written from Lava's equations."""
 
+from typing import Any
+
 import h5py
 import numpy as np
 
@@ -7,7 +9,7 @@ import numpy as np
 def simulate(path, spikes: np.ndarray) -> np.ndarray:
     """Output spikes of every layer in the same step; `spikes` and result `[T, N, ...]`, channels first."""
     with h5py.File(path) as file:
-        layers = [file["layer"][str(i)] for i in range(len(file["layer"]))]
+        layers: list[Any] = [file["layer"][str(i)] for i in range(len(file["layer"]))]
         for layer in layers:
             kind = layer["type"][0].decode()
             if kind == "flatten":

@@ -1,5 +1,7 @@
 """What a chip cannot hold is refused before anything is written, what a file hides is refused before it is read."""
 
+from typing import Any
+
 import h5py
 import jax.numpy as jnp
 import numpy as np
@@ -342,7 +344,7 @@ def test_the_file_to_the_byte(tmp_path):
     net, shape = build("conv-norm-flatten-dense")
     netx.write(tmp_path / "a.net", net, shape)
     with h5py.File(tmp_path / "a.net") as file:
-        layers = file["layer"]
+        layers: Any = file["layer"]
         assert [layers[str(i)]["type"][0] for i in range(len(layers))] == [b"input", b"conv", b"flatten", b"dense"]
         assert layers["1/type"].dtype == "S10" and layers["1/type"].shape == (1,)
         assert layers["0/shape"][()].tolist() == [1, 6, 8] and layers["1/shape"][()].tolist() == [4, 6, 8]

@@ -24,7 +24,7 @@ import numpy as np
 def load_netx():
     """lava.lib.dl.netx, repaired."""
     _stub("lava.lib.dl.slayer", "lava.lib.dl.slayer.neuron", "lava.lib.dl.slayer.neuron.rf")
-    sys.modules["lava.lib.dl.slayer.neuron.rf"].neuron_params = None
+    vars(sys.modules["lava.lib.dl.slayer.neuron.rf"])["neuron_params"] = None
     folder = next(Path(file.locate()).parent for file in files("lava-dl") if str(file).endswith("netx/hdf5.py"))
     _stub("lava.lib.dl.netx.sequential_modules")
     sys.modules["lava.lib.dl.netx.sequential_modules"].__file__ = str(folder / "sequential_modules.py")

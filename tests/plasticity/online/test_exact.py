@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from tests.cells.cases import BATCH, FEATURES, ROWS, STEPS
 from tests.plasticity.online.reference import (
     KEY,
@@ -160,7 +161,7 @@ def test_forward_gradient_projects_the_exact_gradient():
     params = nnx.state(net, nnx.Param)
     size = flat(params).size
     basis, one = ForwardGradient(KEY, samples=size), ForwardGradient(KEY)
-    unravel = jax.flatten_util.ravel_pytree(params)[1]
+    unravel = ravel_pytree(params)[1]
 
     def along_basis(xs):
         carry = basis.init(loss, net, xs[0], targets[0])
