@@ -1,8 +1,5 @@
 """What is found in a network by tracing it."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -11,7 +11,7 @@ from flax import nnx
 
 import spikejax as sx
 from spikejax import nn
-from spikejax.export.chain import chain
+from spikejax.export.chain import read_chain
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
 IMAGES = GOLDEN["layer/NeuNorm/x"]  # [T, N, C, H, W]
@@ -146,7 +146,7 @@ def test_standardized_weights():
     np.testing.assert_allclose(conv(x), plain(x), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(conv.standardized_kernel, plain.kernel[...], rtol=1e-5, atol=1e-6)
     net, twin = (nn.Sequential(layer, sx.IF()) for layer in (conv, plain))
-    got, want = (chain(net, (4, 5, 3))[0].kernel for net in (net, twin))
+    got, want = (read_chain(net, (4, 5, 3), "nir")[0].kernel for net in (net, twin))
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
@@ -176,7 +176,7 @@ def test_a_norm_of_the_threshold_is_folded_at_export():
     norm.mean[...] = jnp.arange(4.0)
     dense = nnx.Linear(3, 4, rngs=rngs())
     norm.eval()
-    folded = chain(nn.Sequential(dense, norm, sx.IF()), (3,))[0]
+    folded = read_chain(nn.Sequential(dense, norm, sx.IF()), (3,), "nir")[0]
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(x @ folded.kernel + folded.bias, norm(dense(x)), rtol=1e-4, atol=1e-5)
 

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import spikejax as sx
-from spikejax.typing import LayerVisitor, batched
+from spikejax.typing import LayerVisitor, ParallelCell, batched
 
 T = 5
 
@@ -92,11 +92,11 @@ def test_a_visitor_that_forgets_a_kind_of_layer_cannot_be_made():
             return state, inputs
 
     with pytest.raises(TypeError, match="reverse"):
-        Forgetful()
+        Forgetful()  # pyright: ignore[reportAbstractUsage]
 
 
 def test_a_field_called_steps_makes_no_parallel_cell():
     cell = sx.Refractory(sx.LIF(), 2)
-    assert not isinstance(cell, sx.typing.ParallelCell)
+    assert not isinstance(cell, ParallelCell)
     net = sx.nn.Sequential(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), cell)
     assert sx.run(net, jnp.ones((T, 2, 3)))[1].shape == (T, 2, 3)
