@@ -10,7 +10,7 @@ from tests.convert.networks import Residual, chain, inputs
 import spikejax as sx
 from spikejax.convert import QCFS, RateIF, SignedIF, convert, measure
 from spikejax.convert.quantized import qcfs
-from spikejax.export.chain import read_chain as layers_of
+from spikejax.export.chain import read_chain
 from spikejax.nn import Graph, Sequential
 from spikejax.pytree import Struct
 
@@ -253,7 +253,7 @@ def test_qcfs_goes_through_every_transformation():
 
 def test_a_converted_chain_is_exported():
     net = convert(chain(nnx.Rngs(0)), X)
-    kinds = [layer.kind for layer in layers_of(net, X.shape[1:])]
+    kinds = [layer.kind for layer in read_chain(net, X.shape[1:], "nir")]
     assert kinds == ["Conv", "IF", "AvgPool", "Flatten", "Linear", "IF", "Linear"]
 
 
