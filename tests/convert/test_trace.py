@@ -85,7 +85,7 @@ def test_programs(name):
 
 def test_what_does_not_reach_the_output_is_left_out():
     def ann(x):
-        nnx.relu(x) * 3
+        _ = nnx.relu(x) * 3
         return x.reshape(len(x), -1) @ weight((72, 5))
 
     assert kinds(trace(ann, X.shape[1:])) == "FW"

@@ -11,7 +11,7 @@ from flax import nnx
 
 import spikejax as sx
 from spikejax import nn
-from spikejax.export.chain import read_chain
+from spikejax.export.chain import ConvSpec, DenseSpec, read_chain
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "spikingjelly.npz")
 IMAGES = GOLDEN["layer/NeuNorm/x"]  # [T, N, C, H, W]
@@ -146,8 +146,9 @@ def test_standardized_weights():
     np.testing.assert_allclose(conv(x), plain(x), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(conv.standardized_kernel, plain.kernel[...], rtol=1e-5, atol=1e-6)
     net, twin = (nn.Sequential(layer, sx.IF()) for layer in (conv, plain))
-    got, want = (read_chain(net, (4, 5, 3), "nir")[0].kernel for net in (net, twin))
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    first, second = (read_chain(net, (4, 5, 3), "nir")[0] for net in (net, twin))
+    assert isinstance(first, ConvSpec) and isinstance(second, ConvSpec)
+    np.testing.assert_allclose(first.kernel, second.kernel, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("size", "bins"), [((7,), (3,)), ((6, 5), (2, 5)), ((5, 4), (7, 1)), ((4, 3, 2), (2, 2, 2))])
@@ -177,6 +178,7 @@ def test_a_norm_of_the_threshold_is_folded_at_export():
     dense = nnx.Linear(3, 4, rngs=rngs())
     norm.eval()
     folded = read_chain(nn.Sequential(dense, norm, sx.IF()), (3,), "nir")[0]
+    assert isinstance(folded, DenseSpec)
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_allclose(x @ folded.kernel + folded.bias, norm(dense(x)), rtol=1e-4, atol=1e-5)
 
