@@ -44,8 +44,8 @@ KINDS = {
         sx.cells,
         "cells",
         "cells.md",
-        parts="Adaptation AdaptiveThreshold ChargeFireReset Complementary Gated History Membrane Neuron NoisyMembrane "
-        "Oscillation RefractoryState StochasticState SynapticCurrent unroll_counts",
+        parts="Adaptation AdaptiveThreshold ChargeFireReset Complementary Gated Membrane Neuron NoisyMembrane "
+        "Oscillation RefractoryState SlidingPSNState StochasticState SynapticCurrent unroll_counts",
     ),
     "surrogate": Kind(sx.surrogate, "test_surrogate.py", "surrogates.md", parts="SurrogateFunction by_name heaviside"),
     "encoder": Kind(
