@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tests.cells.cases import ALL
+from tests.cells.elsewhere import ELSEWHERE, build
+from tests.nn.layer_cases import CASES, network
 
 import spikejax as sx
+from spikejax.scan.lengths import check_batch_axis
 from spikejax.typing import LayerVisitor, ParallelCell, batched
 
 T = 5
@@ -78,6 +82,37 @@ def test_batched_looks_into_networks():
     assert tuple(encoder) == (False, False)
     assert recurrent.cell.v is True and recurrent.y is True
     assert tuple(counter) == (True, False)
+
+
+RNGS = nnx.Rngs(0)
+CELLS = {
+    **{row.name: (row.build(row.variant), (4,)) for row in ALL},
+    **{name: (build(name), (4,)) for name in ELSEWHERE},
+    **{name: (network(case, True), case.shape) for name, case in CASES.items()},
+    "Poisson": (sx.encoding.Poisson(), (4,)),
+    "Latency": (sx.encoding.Latency(6), (4,)),
+    "DeltaModulation": (sx.encoding.DeltaModulation(0.1), (4,)),
+    "Delay": (sx.nn.Delay([1, 2, 0, 3]), (4,)),
+    "LearnedDelay": (sx.nn.LearnedDelay(4, 3, rngs=RNGS), (4,)),
+    "DelayedLinear": (sx.nn.DelayedLinear(4, 2, 3, rngs=RNGS), (4,)),
+    "DropConnectLinear": (sx.nn.DropConnectLinear(4, 2, rngs=RNGS), (4,)),
+    "SynapseFilter": (sx.nn.SynapseFilter(), (4,)),
+    "WinnerTakeAll": (sx.nn.WinnerTakeAll(sx.LIF()), (4,)),
+    "Recurrent": (sx.nn.Recurrent(sx.NoisyLIF(), nnx.Linear(4, 4, rngs=RNGS)), (4,)),
+    "Graph": (sx.nn.Graph([jnp.add, sx.GatedLIF()], [[0, 2], [1]]), (4,)),
+    "Reversed": (sx.nn.Reversed(sx.Refractory(sx.LIF(), 2)), (4,)),
+    "SpikingLSTM": (sx.nn.SpikingLSTM(4, 3, layers=2, dropout=0.5, rngs=RNGS), (4,)),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_state_declares_its_batch_axis(name):
+    cell, shape = CELLS[name]
+    for batch in (3, 6):
+        state = cell.init_state((batch, *shape), key=jax.random.key(0))
+        check_batch_axis(cell, state, (batch, *shape))
+        for leaf, is_batched in zip(jax.tree.leaves(state), jax.tree.leaves(batched(state)), strict=True):
+            assert (jnp.shape(leaf)[:1] == (batch,)) == is_batched
 
 
 def test_a_visitor_that_forgets_a_kind_of_layer_cannot_be_made():
