@@ -37,7 +37,7 @@ def layer_gradients(
 
         gradients["1.spikes"][t] = d loss(ys) / d (the output of layer 1 at step t)
 
-    What a layer puts out at one step moves all that comes of it, at later steps as well.
+    The output of a layer at one step acts on all that follows from it, at later steps as well.
 
     Args:
         loss: from the outputs `[T, N, *]` to one number.

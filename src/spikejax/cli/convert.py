@@ -8,6 +8,7 @@ import typer
 from spikejax.cli.app import CheckpointKind, DataMoved, Refusal, RunFolder, app, load_run, refusing
 from spikejax.convert import RateIF, accuracy_over_time, convert, measure
 from spikejax.scan import run
+from spikejax.typing import Array
 from spikejax.visualize import plot_accuracy_over_time, plot_ranges
 
 
@@ -33,7 +34,7 @@ def convert_run(
         x_train = images.x_train[:samples].astype(np.float32) / images.scale
         x_test = images.x_test.astype(np.float32) / images.scale
 
-        def ann(x):
+        def ann(x: Array) -> Array:
             return run(net, x, steps=1)[1][0]
 
         ranges = measure(ann, x_train, _mode(mode), channels=channels)

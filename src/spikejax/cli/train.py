@@ -93,10 +93,8 @@ def train(
     if outcome.reason == "interrupted":
         typer.echo(f"saved; continue with: spikejax train {config.dataset} --out {shlex.quote(str(folder))} --resume")
         raise typer.Exit(130)
-    typer.echo(
-        f"{outcome.reason} after {outcome.epochs} epochs: test accuracy {outcome.test_accuracy:.2%} "
-        f"(best {outcome.best_accuracy:.2%})"
-    )
+    best = f"(best {outcome.best_accuracy:.2%})"
+    typer.echo(f"{outcome.reason} after {outcome.epochs} epochs: test accuracy {outcome.test_accuracy:.2%} {best}")
 
 
 @app.command()

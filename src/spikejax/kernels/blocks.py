@@ -143,27 +143,8 @@ def _decompose(cell: ChargeFireReset, state: State, xs: Sequence) -> BlockEquati
     charge_before, charge_rest = _split(charge, (tables, shared), of_charge)
     fire_reset_before, fire_reset_rest = _split(after, (tables, shared), of_fire_reset)
 
-    def over_time(tables: list[Array], shared: list[Array]) -> Any:
-        """The shared arrays: after the last step, before each step and after each charge."""
-
-        def advance(shared: list[Array], _: None) -> Any:
-            charged = charge((tables, shared), _zeros(of_charge))[1]
-            return after((tables, charged), _zeros(of_fire_reset))[1], (shared, charged)
-
-        last, (before, charged) = lax.scan(advance, shared, None, length=steps)
-        return last, before, charged
-
-    def drives(tables: list[Array], shared: list[Array], over_steps: OverSteps) -> Drives:
-        _, before, charged = over_time(tables, shared)
-
-        def at_all_steps(function: Callable[[Any], list[Array]], shared: list[Array]) -> list[Array]:
-            def at_step(_: Array, shared: list[Array]) -> list[Array]:
-                return [jnp.broadcast_to(a, x.shape) for a in function((tables, shared))]
-
-            return over_steps(at_step)(jnp.arange(steps), shared)
-
-        return Drives(at_all_steps(charge_before, before), at_all_steps(fire_reset_before, charged))
-
+    shapes = of_charge, of_fire_reset
+    over_time, drives = _of_shared((charge, after), (charge_before, fire_reset_before), shapes, x, steps)
     all_drives = jax.eval_shape(partial(drives, over_steps=jax.vmap), tables, shared)
     driven = jax.tree.map(lambda a: jax.ShapeDtypeStruct(x.shape, a.dtype), all_drives)
     variables_out, s = jax.eval_shape(fire_reset_rest, driven.fire_reset, of_fire_reset)
@@ -186,6 +167,48 @@ def _decompose(cell: ChargeFireReset, state: State, xs: Sequence) -> BlockEquati
         drives=drives,
         shared=lambda tables, shared: over_time(tables, shared)[::-2],
     )
+
+
+def _of_shared(
+    parts: tuple[Callable[..., Any], Callable[..., Any]],
+    drives_of: tuple[Callable[[Any], list[Array]], Callable[[Any], list[Array]]],
+    shapes: tuple[Tree, Tree],
+    x: jax.ShapeDtypeStruct,
+    steps: int,
+) -> tuple[Callable[..., Any], Callable[..., Drives]]:
+    """The variables that all neurons share over all steps, and the drives that follow from them.
+
+    Args:
+        parts: charge, and fire with reset.
+        drives_of: the drives of each.
+        shapes: of the arguments that differ from neuron to neuron, on which nothing here depends.
+        x: shape and dtype of one input.
+        steps: of the run.
+    """
+    charge, after = parts
+
+    def over_time(tables: list[Array], shared: list[Array]) -> Any:
+        """The shared arrays: after the last step, before each step and after each charge."""
+
+        def advance(shared: list[Array], _: None) -> Any:
+            charged = charge((tables, shared), _zeros(shapes[0]))[1]
+            return after((tables, charged), _zeros(shapes[1]))[1], (shared, charged)
+
+        last, (before, charged) = lax.scan(advance, shared, None, length=steps)
+        return last, before, charged
+
+    def drives(tables: list[Array], shared: list[Array], over_steps: OverSteps) -> Drives:
+        _, before, charged = over_time(tables, shared)
+
+        def at_all_steps(function: Callable[[Any], list[Array]], shared: list[Array]) -> list[Array]:
+            def at_step(_: Array, shared: list[Array]) -> list[Array]:
+                return [jnp.broadcast_to(a, x.shape) for a in function((tables, shared))]
+
+            return over_steps(at_step)(jnp.arange(steps), shared)
+
+        return Drives(at_all_steps(drives_of[0], before), at_all_steps(drives_of[1], charged))
+
+    return over_time, drives
 
 
 def _split(function: Callable[..., Any], known: Tree, varying: Tree) -> tuple[Callable, Callable]:

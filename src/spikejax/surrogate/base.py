@@ -65,6 +65,8 @@ def _spike(surrogate: SurrogateFunction, u: jax.Array) -> jax.Array:
 
 
 @_spike.defjvp
-def _spike_jvp(primals, tangents):
+def _spike_jvp(
+    primals: tuple[SurrogateFunction, jax.Array], tangents: tuple[SurrogateFunction, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     surrogate, u = primals
     return _spike(surrogate, u), surrogate.derivative(u).astype(u.dtype) * tangents[1]
