@@ -58,7 +58,7 @@ class _OffsetCalibration(LayerVisitor):
         first = state
         for _ in range(self.rounds if hasattr(state, "v") else 0):
             state = state._replace(v=state.v + _shift(cell, first, state, xs))
-        return state, Steps(run(cell, state, xs)[1])
+        return state, Steps(run(cell, xs, state)[1])
 
     def stateless(self, path: Path, layer: Stateless, *inputs: Sequence) -> Sequence:
         return layer.over_time(*inputs)
@@ -72,7 +72,7 @@ class _OffsetCalibration(LayerVisitor):
 
 def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:
     """The correction of the initial membranes of `state`, 0 where they are right; `first` is the uncorrected state."""
-    last, (spikes, recorded) = run(cell, state, xs, record=("membrane",))
+    last, (spikes, recorded) = run(cell, xs, state, record=("membrane",))
     threshold = cell.v_threshold
     fired, h = spikes > 0, recorded["membrane"] + spikes * threshold
     least = jnp.where(fired, h, jnp.inf).min(0)
