@@ -1,4 +1,4 @@
-"""A benchmark made of contests: says who takes part in what, `main` does the rest."""
+"""A benchmark made of comparisons: names the implementations of each, `main` does the rest."""
 
 import importlib.util
 import json
@@ -11,12 +11,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _contest import Case, Entry, Host, Lane, Size, compare
+from _comparison import Case, Entry, Remote, Server, Size, compare
 from _harness import Disturbance, Worker, WorkerError, environment, serve, start_workers
 from _options import parse, parser
 from _report import describe, markdown, publish, spread
 
-TINY = Size(rounds=2, turn=0.0, pause=0.0)
+TINY = Size(rounds=2, seconds=0.0, pause=0.0)
 
 
 class Benchmark(NamedTuple):
@@ -42,12 +42,14 @@ class Benchmark(NamedTuple):
 def main(benchmark: Benchmark) -> None:
     """Runs a benchmark as parent, as worker, or prints the tables of a result."""
     name = Path(benchmark.file).stem
-    found = parser(benchmark.doc, name, rounds=7, threads=1)
-    found.add_argument("--device", choices=("cpu", "gpu"), default=_device(), help="default: a GPU where there is one")
-    found.add_argument("--only", help="only cases whose table or row matches this expression; writes only to --out")
-    options = parse(found, Path(benchmark.file).parent / "results" / f"{name}.json")
+    arguments = parser(benchmark.doc, name, rounds=7, threads=1)
+    arguments.add_argument(
+        "--device", choices=("cpu", "gpu"), default=_device(), help="default: a GPU where there is one"
+    )
+    arguments.add_argument("--only", help="only cases whose table or row matches this expression; writes only to --out")
+    options = parse(arguments, Path(benchmark.file).parent / "results" / f"{name}.json")
     if options.worker:
-        serve(lambda: Host({name: benchmark.entries[name] for name in options.worker.split(",")}))
+        serve(lambda: Server({name: benchmark.entries[name] for name in options.worker.split(",")}))
         return
     if options.table:
         print(markdown(json.loads(options.table.read_text())))
@@ -56,8 +58,8 @@ def main(benchmark: Benchmark) -> None:
     size = TINY if options.tiny else Size(options.rounds)
     try:
         cases = benchmark.cases(options.tiny, options.device)
-        some = [case for case in cases if re.search(options.only or "", f"{case.group}, {case.title}")]
-        result = measure(benchmark, some, size, tiny=options.tiny, threads=options.threads, device=options.device)
+        selected = [case for case in cases if re.search(options.only or "", f"{case.group}, {case.title}")]
+        result = measure(benchmark, selected, size, tiny=options.tiny, threads=options.threads, device=options.device)
     except (ValueError, WorkerError) as error:
         sys.exit(str(error))
     if not options.only:
@@ -66,15 +68,15 @@ def main(benchmark: Benchmark) -> None:
 
 
 @contextmanager
-def open_lanes(
+def open_remotes(
     file: str, groups: Sequence[Sequence[str]], threads: int, device: str, *, apart: bool
-) -> Iterator[tuple[dict[str, Worker], dict[str, Lane]]]:
-    """Starts a worker for each group of names, and yields the workers and a lane for each name."""
+) -> Iterator[tuple[dict[str, Worker], dict[str, Remote]]]:
+    """Starts a worker for each group of names, and yields the workers and a remote implementation for each name."""
     commands = {}
     for names in groups:
         commands[",".join(names)] = [sys.executable, str(Path(file).resolve()), "--worker", ",".join(names)]
     with start_workers(commands, threads, device, apart=apart) as workers:
-        yield workers, {name: Lane(workers[",".join(names)], name) for names in groups for name in names}
+        yield workers, {name: Remote(workers[",".join(names)], name) for names in groups for name in names}
 
 
 def missing(entry: Entry, *, tiny: bool, device: str) -> str:
@@ -95,16 +97,16 @@ def measure(
     reasons = {name: missing(entry, tiny=tiny, device=device) for name, entry in entries.items()}
     present = {name for name, reason in reasons.items() if not reason}
     measurements, others = [], []
-    for count, some in groupby(cases, key=lambda case: case.threads or threads):
-        some = list(some)
-        names = [name for name in entries if name in present and any(name in case.entries for case in some)]
+    for count, group in groupby(cases, key=lambda case: case.threads or threads):
+        sharing = list(group)
+        names = [name for name in entries if name in present and any(name in case.entries for case in sharing)]
         # Processes of their own, for thread pools and memory; a tiny run, which shows no figures, saves their start.
         groups = _by_module(names, entries) if tiny else [[name] for name in names]
-        with open_lanes(benchmark.file, groups, count, device, apart=tiny) as (workers, lanes):
+        with open_remotes(benchmark.file, groups, count, device, apart=tiny) as (workers, remotes):
             disturbance = Disturbance(workers)
-            for case in some:
-                own = {name: lanes[name] for name in case.entries if name in present}
-                measurements.append(compare(case, entries, own, size) | {"threads": count})
+            for case in sharing:
+                taking_part = {name: remotes[name] for name in case.entries if name in present}
+                measurements.append(compare(case, entries, taking_part, size) | {"threads": count})
                 print(_line(measurements[-1]), flush=True)
             others.append(disturbance.share())
     return {

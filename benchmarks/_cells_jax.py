@@ -1,4 +1,4 @@
-"""Contestants of the comparison of all cells: one cell by one method, forward and backward."""
+"""Implementations of the comparison of all cells: one cell by one method, forward and backward."""
 
 import dataclasses
 from typing import Any

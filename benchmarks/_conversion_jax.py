@@ -1,4 +1,4 @@
-"""The contestant on JAX of conversion: spikejax."""
+"""The implementation on JAX of conversion: spikejax."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The contestant on PyTorch of conversion: the converter of SpikingJelly."""
+"""The implementation on PyTorch of conversion: the converter of SpikingJelly."""
 
 import sys
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""The contestant on NumPy of the copies."""
+"""The implementation on NumPy of the copies."""
 
 import time
 

@@ -1,8 +1,8 @@
-"""Implementations in processes of their own that take turns: so their thread pools and their memory stay apart.
+"""Implementations in processes of their own, timed alternately: their thread pools and their memory stay apart.
 
 A benchmark script is parent and worker at once. The parent starts itself once for every implementation, with
-`--worker NAME`; the worker builds its contestant and hands it to `serve`, which calls its methods as the parent asks
-over stdin and answers over stdout, one line of JSON each. Linux only: it reads `/proc`.
+`--worker NAME`; the worker builds its implementation and hands it to `serve`, which calls its methods as the parent
+asks over stdin and answers over stdout, one line of JSON each. Linux only: it reads `/proc`.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     Attributes:
         value: what the method returned.
         seconds: how long it took, in the worker.
-        peak_mb: largest resident memory during the call, above that after the contestant was built, in MB.
+        peak_mb: largest resident memory during the call, above that after the implementation was built, in MB.
         faults: how often memory had to be fetched from the system.
     """
 
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class Callee(Protocol):
-    """Who can be called: a worker, or one of the contestants in it."""
+    """Who can be called: a worker, or one of the implementations in it."""
 
     def call(self, method: str, **arguments: Any) -> Answer:
         """Calls `method` and waits for the answer."""
@@ -100,7 +100,7 @@ class Worker:
         os.sched_setaffinity(self._process.pid, (cpus[first:] + cpus)[:threads])  # before it has imported anything
 
     def send(self, method: str, **arguments: Any) -> None:
-        """Asks for a call of the contestant's `method`; its answer must be received before the next."""
+        """Asks for a call of the implementation's `method`; its answer must be received before the next."""
         self._process.stdin.write(json.dumps([method, arguments]) + "\n")
         self._process.stdin.flush()
 
@@ -119,7 +119,7 @@ class Worker:
         return Answer(**answer)
 
     def call(self, method: str, **arguments: Any) -> Answer:
-        """Calls the contestant's `method` and waits for the answer.
+        """Calls the implementation's `method` and waits for the answer.
 
         Raises:
             WorkerError: the method raised, or the process ended.
@@ -144,16 +144,16 @@ class Worker:
 def start_workers(
     commands: Mapping[str, Sequence[str]], threads: int, device: str = "cpu", *, apart: bool = False
 ) -> Iterator[dict[str, Worker]]:
-    """Starts one worker a command, all at once, and yields them when every contestant is built.
+    """Starts one worker a command, all at once, and yields them when every implementation is built.
 
     Args:
         commands: the command line of each implementation, by name.
-        threads: CPUs that each may use; they share the same ones, and take turns.
+        threads: CPUs that each may use; they share the same ones, and work alternately.
         device: "cpu" or "gpu".
         apart: puts each on another CPU, which shortens the start and makes the timings worthless.
 
     Raises:
-        WorkerError: a contestant could not be built.
+        WorkerError: an implementation could not be built.
     """
     with ExitStack() as stack:
         workers = {}
@@ -212,14 +212,14 @@ class Disturbance:
 
 
 def serve(build: Callable[[], Any]) -> None:
-    """Runs a worker: builds the contestant, then calls its methods as the parent asks, until stdin ends.
+    """Runs a worker: builds the implementation, then calls its methods as the parent asks, until stdin ends.
 
     Args:
-        build: makes the contestant. What it imports and loads does not count as memory of the contestant.
+        build: makes the implementation. What it imports and loads does not count as memory of the implementation.
     """
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)  # whatever libraries print must not get between the answers
-        contestant, base = None, 0.0
+        implementation, base = None, 0.0
 
         def answer(call: Callable[[], Any]) -> bool:
             Path("/proc/self/clear_refs").write_text("5")  # begins a new peak
@@ -236,15 +236,15 @@ def serve(build: Callable[[], Any]) -> None:
             return "error" not in message
 
         def construct() -> None:
-            nonlocal contestant
-            contestant = build()
+            nonlocal implementation
+            implementation = build()
 
         if not answer(construct):
             return
         base = _memory_mb("VmRSS")
         for line in sys.stdin:
             method, arguments = json.loads(line)
-            answer(lambda method=method, arguments=arguments: getattr(contestant, method)(**arguments))
+            answer(lambda method=method, arguments=arguments: getattr(implementation, method)(**arguments))
 
 
 def release_memory() -> None:

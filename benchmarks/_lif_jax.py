@@ -1,4 +1,4 @@
-"""Contestants on JAX of the neuron loops: spikejax by each of its ways, and Spyx."""
+"""Implementations on JAX of the neuron loops: spikejax by each of its ways, and Spyx."""
 
 from collections.abc import Callable
 from typing import Any

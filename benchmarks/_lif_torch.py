@@ -1,4 +1,4 @@
-"""Contestants on PyTorch of the neuron loops: SpikingJelly, snnTorch, Norse, and loops written by hand."""
+"""Implementations on PyTorch of the neuron loops: SpikingJelly, snnTorch, Norse, and loops written by hand."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""The contestant spikejax of `train_mnist.py`: the trainer that `spikejax train mnist` builds, and nothing else."""
+"""The implementation spikejax of `train_mnist.py`: the trainer that `spikejax train mnist` builds, and nothing else."""
 
 from pathlib import Path
 
@@ -49,14 +49,14 @@ class Spikejax:
             self.state = jax.block_until_ready(self.trainer.train(self.state, self.x, self.y, batches))
             self.done, steps = self.done + batches, steps - batches
 
-    def check(self, given: str, out: str) -> None:
+    def check(self, path: str, out: str) -> None:
         """Runs the trainer's own network on given weights and given Poisson spikes.
 
         Args:
-            given: npz file with `weights` [784, 10], `inputs` [T, N, 784] and `labels` [N].
+            path: npz file with `weights` [784, 10], `inputs` [T, N, 784] and `labels` [N].
             out: npz file to write `spikes` [T, N, 10] and `gradient` [784, 10] to.
         """
-        arrays = np.load(given)
+        arrays = np.load(path)
         trainer, _ = build_trainer(self.config, self.data)
         _, *layers = trainer.network(trainer.init())
         inputs = jnp.asarray(arrays["inputs"].reshape(*arrays["inputs"].shape[:2], 28, 28, 1))
@@ -79,7 +79,7 @@ class Replay(Struct):
     spikes: Array
 
     def init_state(self, shape, dtype=jnp.float32, *, key=None):
-        """How many steps were given."""
+        """The number of steps so far."""
         return jnp.zeros((), jnp.int32)
 
     def step(self, state, x):

@@ -1,4 +1,4 @@
-"""The contestants on PyTorch of `train_mnist.py`: SpikingJelly in its two step modes, and a loop written by hand."""
+"""The implementations on PyTorch of `train_mnist.py`: SpikingJelly in its two step modes, and a loop by hand."""
 
 import os
 from collections.abc import Iterator
@@ -70,14 +70,14 @@ class Torch:
             self.correct += (rate.argmax(1) == labels).float().sum().item()
             functional.reset_net(self.net)
 
-    def check(self, given: str, out: str) -> None:
+    def check(self, path: str, out: str) -> None:
         """Runs the same network on given weights and given Poisson spikes.
 
         Args:
-            given: npz file with `weights` [784, 10], `inputs` [T, N, 784] and `labels` [N].
+            path: npz file with `weights` [784, 10], `inputs` [T, N, 784] and `labels` [N].
             out: npz file to write `spikes` [T, N, 10] and `gradient` [784, 10] to.
         """
-        arrays = np.load(given)
+        arrays = np.load(path)
         inputs, labels = torch.from_numpy(arrays["inputs"]), torch.from_numpy(arrays["labels"])
         frames = iter(inputs)
         spikes = []

@@ -1,4 +1,4 @@
-"""Contestants on JAX of the networks: spikejax by each of its ways."""
+"""Implementations on JAX of the networks: spikejax by each of its ways."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,18 +40,18 @@ def network(kernels: Weights, linear: str = "Linear") -> sx.nn.Sequential:
 def spikejax(problem: Problem) -> OnJax:
     """Spikes in, or an image shown at every step; forward, and backward to all weights.
 
-    `how` holds the options of `run`; with `whole` all steps are one chunk. An image is given as such, with `steps`, or
+    `run` holds the options of `run`; with `whole` all steps are one chunk. An image is given as such, with `steps`, or
     where `repeated` as a sequence.
     """
     if "rate" in problem:
         return training_step(problem)
-    how, linear = _how(problem), problem.get("linear", "Linear")
+    options, linear = _how(problem), problem.get("linear", "Linear")
 
     def forward(kernels: Weights, x: Array) -> Array:
         if not problem.get("repeated"):
-            return sx.run(network(kernels, linear), x, **how)[1]
-        repeated = jnp.broadcast_to(x, (how["steps"], *x.shape))
-        return sx.run(network(kernels, linear), repeated, **how | {"steps": None})[1]
+            return sx.run(network(kernels, linear), x, **options)[1]
+        repeated = jnp.broadcast_to(x, (options["steps"], *x.shape))
+        return sx.run(network(kernels, linear), repeated, **options | {"steps": None})[1]
 
     def both(kernels: Weights, x: Array, g: Array) -> dict[str, Array]:
         y, pull = jax.vjp(lambda kernels: forward(kernels, x), kernels)
@@ -63,10 +63,10 @@ def spikejax(problem: Problem) -> OnJax:
 
 def training_step(problem: Problem) -> OnJax:
     """Forward, cross-entropy of the firing rates, backward, and a step of gradient descent."""
-    how, linear = _how(problem), problem.get("linear", "Linear")
+    options, linear = _how(problem), problem.get("linear", "Linear")
 
     def loss(kernels: Weights, x: Array, y: Array) -> tuple[Array, Array]:
-        outs = sx.run(network(kernels, linear), x, **how)[1]
+        outs = sx.run(network(kernels, linear), x, **options)[1]
         return sx.losses.cross_entropy_rate(outs, y), outs
 
     def step(kernels: Weights, x: Array, y: Array) -> dict[str, Array]:
@@ -81,7 +81,7 @@ def _how(problem: Problem) -> dict[str, Any]:
     """Options of `run`."""
     steps = problem["steps"] if "image" in problem else problem["shape"][0]
     shown = {"steps": steps} if "image" in problem else {}
-    return dict(problem["how"]) | shown | ({"chunk": steps} if problem.get("whole") else {})
+    return dict(problem["run"]) | shown | ({"chunk": steps} if problem.get("whole") else {})
 
 
 def _named(gradients: Weights) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Contestants on PyTorch of the networks: neurons of SpikingJelly in multi-step mode, and a loop written by hand.
+"""Implementations on PyTorch of the networks: neurons of SpikingJelly in multi-step mode, and a loop written by hand.
 
 All else is the same for both: every matrix product and convolution takes all time steps at once.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 Neuron = Callable[[Tensor], Tensor]
 
 
-def contestant(problem: Problem) -> OnTorch:
+def by_problem(problem: Problem) -> OnTorch:
     """Spikes in, or an image shown at every step; forward, and backward to all weights.
 
     `neurons` says whose.
@@ -80,8 +80,8 @@ def _neurons(problem: Problem) -> Callable[[], list[Neuron]]:
 
 def _kernels(problem: Problem) -> list[Tensor]:
     """The weights as PyTorch has them: [outputs, inputs], [outputs, inputs, 3, 3]."""
-    found = (tensor(w.T if w.ndim == 2 else w.transpose(3, 2, 0, 1)) for w in weights(problem))
-    return [kernel.contiguous().requires_grad_() for kernel in found]
+    tensors = (tensor(w.T if w.ndim == 2 else w.transpose(3, 2, 0, 1)) for w in weights(problem))
+    return [kernel.contiguous().requires_grad_() for kernel in tensors]
 
 
 def _named(tensors: Iterable[Tensor], name: str = "gradient") -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""How a contestant on JAX is compiled, timed and asked for its results."""
+"""How an implementation on JAX is compiled, timed and asked for its results."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How a contestant on PyTorch is timed and asked for its results."""
+"""How an implementation on PyTorch is timed and asked for its results."""
 
 import os
 import time

@@ -16,29 +16,29 @@ def parser(doc: str, name: str, *, rounds: int, threads: int) -> argparse.Argume
         rounds: default of `--rounds`.
         threads: default of `--threads`, where there are as many CPUs.
     """
-    found = argparse.ArgumentParser(description=doc.splitlines()[0])
+    arguments = argparse.ArgumentParser(description=doc.splitlines()[0])
     cpus = len(os.sched_getaffinity(0))
-    found.add_argument("--rounds", type=int, default=rounds, help="how often each is timed")
-    found.add_argument("--threads", type=int, default=min(threads, cpus), help="threads that each may use")
-    found.add_argument("--out", type=Path, help=f"where to write the result (default: results/{name}.json)")
-    found.add_argument("--tiny", action="store_true", help="shows only that it works; writes only to --out")
-    found.add_argument("--table", type=Path, help="print the tables of a result in Markdown, and measure nothing")
-    found.add_argument("--worker", help=argparse.SUPPRESS)
-    return found
+    arguments.add_argument("--rounds", type=int, default=rounds, help="how often each is timed")
+    arguments.add_argument("--threads", type=int, default=min(threads, cpus), help="threads that each may use")
+    arguments.add_argument("--out", type=Path, help=f"where to write the result (default: results/{name}.json)")
+    arguments.add_argument("--tiny", action="store_true", help="shows only that it works; writes only to --out")
+    arguments.add_argument("--table", type=Path, help="print the tables of a result in Markdown, and measure nothing")
+    arguments.add_argument("--worker", help=argparse.SUPPRESS)
+    return arguments
 
 
-def parse(found: argparse.ArgumentParser, committed: Path) -> argparse.Namespace:
+def parse(arguments: argparse.ArgumentParser, committed: Path) -> argparse.Namespace:
     """Reads the command line, and settles where the result goes.
 
     Args:
-        found: what `parser` gave, with whatever the benchmark has added.
+        arguments: what `parser` gave, with whatever the benchmark has added.
         committed: the file with the committed result.
     """
-    options = found.parse_args()
+    options = arguments.parse_args()
     try:
         options.out = choose_file(options.out, committed, tiny=options.tiny or bool(getattr(options, "only", "")))
     except ValueError as error:
-        found.error(str(error))
+        arguments.error(str(error))
     if options.rounds < 1:
-        found.error(f"--rounds must be at least 1, got {options.rounds}")
+        arguments.error(f"--rounds must be at least 1, got {options.rounds}")
     return options

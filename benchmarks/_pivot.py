@@ -55,7 +55,7 @@ def _time(one: One, subject: One) -> str:
     """The subject's milliseconds; how many times as long the others take, within each round."""
     if one is subject:
         return "{:.3g} ms ({:.3g} to {:.3g})".format(*(1e3 * s for s in spread(one["seconds"])))
-    ratios = (own / its for own, its in zip(one["seconds"], subject["seconds"], strict=True))
+    ratios = (time / its for time, its in zip(one["seconds"], subject["seconds"], strict=True))
     return "{:.2f}x ({:.2f} to {:.2f})".format(*spread(ratios))
 
 

@@ -1,4 +1,4 @@
-"""What the contestants are given: the same arrays for all, made by NumPy from a fixed seed.
+"""The inputs of the implementations: the same arrays for all, made by NumPy from a fixed seed.
 
 A problem is a dict that JSON can hold. Weights and images are multiples of powers of two, which float32 adds without
 rounding in any order, so that no spike depends on the order in which a matrix product adds.
@@ -50,12 +50,12 @@ def weights(problem: Problem) -> list[np.ndarray]:
     Such that about every fourth neuron fires, whatever its number of inputs.
     """
     rng = np.random.default_rng(3)
-    found = []
+    matrices = []
     for layer in problem["layers"]:
         inputs = float(np.prod(layer[:-1]))
         drawn = rng.normal(3 / inputs, 3 / inputs**0.5, layer)
-        found.append((np.rint(4096 * drawn) / 4096).astype(np.float32))
-    return found
+        matrices.append((np.rint(4096 * drawn) / 4096).astype(np.float32))
+    return matrices
 
 
 def trained(problem: Problem) -> tuple[list[np.ndarray], list[tuple[np.ndarray, ...]]]:

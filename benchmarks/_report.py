@@ -33,7 +33,7 @@ def summarise(result: dict[str, Any]) -> dict[str, dict[str, Spread]]:
     return {
         name: {
             "speed": spread(result["work"] / s for s in one["seconds"]),
-            "ratio": spread(own / s for own, s in zip(one["seconds"], subject, strict=True)),
+            "ratio": spread(time / s for time, s in zip(one["seconds"], subject, strict=True)),
         }
         for name, one in everyone.items()
     }
@@ -78,10 +78,10 @@ def tables(result: dict[str, Any], *, brief: bool = False) -> dict[str, list[lis
 
 def markdown(result: dict[str, Any]) -> str:
     """The tables in Markdown, with a line on where they were measured."""
-    found, lines = tables(result), []
-    for title, (head, *rows) in found.items():
+    every_table, lines = tables(result), []
+    for title, (head, *rows) in every_table.items():
         rule = ["---", *["---:"] * (len(head) - 1)]
-        lines += [f"{title}", ""] if len(found) > 1 else []
+        lines += [f"{title}", ""] if len(every_table) > 1 else []
         lines += [*(f"| {' | '.join(row)} |" for row in (head, rule, *rows)), ""]
     return "\n".join([*lines, *notes(result), _circumstances(result)])
 

@@ -1,4 +1,4 @@
-"""The contestant on JAX of plasticity: spikejax."""
+"""The implementation on JAX of plasticity: spikejax."""
 
 from typing import Any
 

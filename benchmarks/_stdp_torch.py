@@ -1,4 +1,4 @@
-"""The contestant on PyTorch of plasticity: the learner of SpikingJelly."""
+"""The implementation on PyTorch of plasticity: the learner of SpikingJelly."""
 
 import sys
 from types import ModuleType
@@ -21,15 +21,15 @@ def learner(problem: Problem) -> OnTorch:
     dense = pre.ndim == 3
     synapse = nn.Linear(inputs, outputs, bias=False) if dense else nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     one = torch.ones_like
-    found = learning.STDPLearner("m", synapse, nn.Identity(), tau_pre=2.0, tau_post=2.0, f_pre=one, f_post=one)
+    rule = learning.STDPLearner("m", synapse, nn.Identity(), tau_pre=2.0, tau_post=2.0, f_pre=one, f_post=one)
 
     def learn() -> dict[str, Tensor]:
-        found.reset()
-        found.in_spike_monitor.records.append(pre)
-        found.out_spike_monitor.records.append(post)
-        change = found.step(on_grad=False)
+        rule.reset()
+        rule.in_spike_monitor.records.append(pre)
+        rule.out_spike_monitor.records.append(post)
+        change = rule.step(on_grad=False)
         back = (1, 0) if dense else (2, 3, 1, 0)
-        trace = found.trace_post if dense else found.trace_post.movedim(1, -1)
+        trace = rule.trace_post if dense else rule.trace_post.movedim(1, -1)
         return {"outputs": trace, "change": change.permute(back)}
 
     return OnTorch(learn)

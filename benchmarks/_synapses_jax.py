@@ -1,4 +1,4 @@
-"""The contestants on JAX of the linear layers: those of spikejax and Flax."""
+"""The implementations on JAX of the linear layers: those of spikejax and Flax."""
 
 import jax
 from _on_jax import OnJax

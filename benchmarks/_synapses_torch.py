@@ -1,4 +1,4 @@
-"""The contestants on PyTorch of the linear layers: its own, and a sparse matrix."""
+"""The implementations on PyTorch of the linear layers: its own, and a sparse matrix."""
 
 import torch.nn.functional as F
 from _on_torch import OnTorch, tensor

@@ -9,7 +9,7 @@ of one value a neuron for each parameter, which has a gradient. Forward, and bac
 """
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 SHAPE = [64, 64, 1024]
 MEAN = 1.5
@@ -28,13 +28,13 @@ def cases(tiny: bool, device: str) -> list[Case]:
     """Every cell, with constants and with arrays; in a tiny run some of them."""
     from _cells_jax import fused_cells
 
-    found = []
+    rows = []
     for kind in ("arrays, one value a neuron",) if tiny else ("constants", "arrays, one value a neuron"):
         for name in fused_cells()[::7] if tiny else fused_cells():
             shape = [32, 4, 32] if tiny else SHAPE
             problem = {"cell": name, "per_neuron": kind != "constants", "shape": shape, "mean": MEAN}
-            found.append(Case(kind, name, problem, tuple(ENTRIES), tolerance=TOLERANCES[kind]))
-    return found
+            rows.append(Case(kind, name, problem, tuple(ENTRIES), tolerance=TOLERANCES[kind]))
+    return rows
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ spikejax has put BatchNorm and the scales into the weights, so that sums round i
 """
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 NEEDS = ("spikingjelly",)
 ENTRIES = {

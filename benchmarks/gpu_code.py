@@ -56,7 +56,9 @@ def variants(tiny: bool) -> dict[str, tuple[Any, dict[str, Any]]]:
     if tiny:
         return cells
     lif = sx.LIF()
-    arrays = {f"{name}, arrays": (per_neuron(cell, SHAPE[-1]), how) for name, (cell, how) in cells.items()}
+    arrays = {
+        f"{name}, arrays": (per_neuron(cell, SHAPE[-1]), run_options) for name, (cell, run_options) in cells.items()
+    }
     ways = {
         "LIF, bfloat16": (lif, {"dtype": jnp.bfloat16}),
         "LIF, residuals x": (lif, {"residuals": "x"}),
@@ -66,14 +68,14 @@ def variants(tiny: bool) -> dict[str, tuple[Any, dict[str, Any]]]:
     return cells | arrays | ways
 
 
-def kernels(cell: Any, *, dtype: Any = jnp.float32, steps: int = SHAPE[0], **how: Any) -> Iterator[Kernel]:
+def kernels(cell: Any, *, dtype: Any = jnp.float32, steps: int = SHAPE[0], **run_options: Any) -> Iterator[Kernel]:
     """The kernels of a forward and a backward pass, to the cell's arrays, its state and the input."""
     xs = jax.ShapeDtypeStruct((steps, *SHAPE[1:]), dtype)
 
     def both(cell: Any, key: Any, xs: Any, w: Any) -> Any:
         state = cell.init_state(xs.shape[1:], key=key)
-        out, pull = jax.vjp(lambda *at: fused_scan(*at, backend="triton", **how)[1], cell, state, xs)
-        return out, [g for g in jax.tree.leaves(pull(w)) if g.dtype != jax.dtypes.float0]
+        out, vjp = jax.vjp(lambda *at: fused_scan(*at, backend="triton", **run_options)[1], cell, state, xs)
+        return out, [g for g in jax.tree.leaves(vjp(w)) if g.dtype != jax.dtypes.float0]
 
     out = jax.eval_shape(lambda *at: both(*at, jnp.zeros(xs.shape, dtype))[0], cell, jax.random.key(0), xs)
     traced = jax.jit(both).trace(cell, jax.random.key(0), xs, out)
@@ -137,9 +139,9 @@ def table(result: dict[str, Any]) -> str:
     columns = "registers", "spilled", "narrowest move", "resident"
     head = ["", *(f"{way}: {what}" for way in ("forward", "backward") for what in columns)]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for name, found in result["kernels"].items():
+    for name, programs in result["kernels"].items():
         rows.append([name])
-        for one in found:
+        for one in programs:
             narrowest = min(map(int, one["moves"]))
             rows[-1] += [f"{one['registers']}", f"{one['spilled']} B", f"{narrowest} B", f"{one['resident']:.0%}"]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -148,20 +150,20 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Compiles all kernels and writes what they take, or prints the table of a result."""
-    found = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    found.add_argument("--out", type=Path, help="where to write the result (default: results/gpu_code.json)")
-    found.add_argument("--tiny", action="store_true", help="shows only that it works; writes only to --out")
-    found.add_argument("--table", type=Path, help="print the table of a result in Markdown, and compile nothing")
-    options = found.parse_args()
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--out", type=Path, help="where to write the result (default: results/gpu_code.json)")
+    arguments.add_argument("--tiny", action="store_true", help="shows only that it works; writes only to --out")
+    arguments.add_argument("--table", type=Path, help="print the table of a result in Markdown, and compile nothing")
+    options = arguments.parse_args()
     if options.table:
         print(table(json.loads(options.table.read_text())))
         return
     try:
         out = choose_file(options.out, Path(__file__).parent / "results" / "gpu_code.json", tiny=options.tiny)
     except ValueError as error:
-        found.error(str(error))
+        arguments.error(str(error))
     result: dict[str, Any] = {"benchmark": "gpu_code", "shape": SHAPE, **describe(("spikejax", "jax", "triton"))}
-    lowered = {name: list(kernels(cell, **how)) for name, (cell, how) in variants(options.tiny).items()}
+    lowered = {name: list(kernels(cell, **run_options)) for name, (cell, run_options) in variants(options.tiny).items()}
     if find_spec("triton") is None:
         print("Lowered, but not compiled: triton is not installed: pip install triton==3.6.0")
         return

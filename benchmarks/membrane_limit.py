@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 from _spread import spread
 from neuron_loop import ENTRIES as LOOPS
 from neuron_loop import GPU_SHAPES, SHAPES
@@ -38,14 +38,14 @@ def cases(tiny: bool, device: str) -> list[Case]:
     """The copies, then each shape forward, then forward and backward."""
     shape = [4, 64, 64] if tiny else COPIED
     names = [name for name, entry in COPIES.items() if entry.device in ("", device)]
-    found = [Case("copy", f"{4e-6 * prod(shape):.0f} MB", {"shape": shape}, names)]
+    rows = [Case("copy", f"{4e-6 * prod(shape):.0f} MB", {"shape": shape}, names)]
     for shape in ([8, 4, 32],) if tiny else GPU_SHAPES if device == "gpu" else SHAPES[1:]:
         for direction in LEAST:
             for dtype in ("float32", "bfloat16") if device == "gpu" else ("float32",):
                 problem = {"shape": shape, "backward": direction != "forward", "dtype": dtype}
                 title = f"{shape}" if dtype == "float32" else f"{shape}, {dtype}"
-                found.append(Case(direction, title, problem, tuple(WAYS)))
-    return found
+                rows.append(Case(direction, title, problem, tuple(WAYS)))
+    return rows
 
 
 def conclude(result: dict[str, Any]) -> None:

@@ -12,19 +12,19 @@ synthetic events. LIF with tau = 2, hard reset to 0 and ATan(2), no bias; all is
 import os
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 ENTRIES = {
-    "spikejax": Entry("spikejax", "_networks_jax.spikejax", {"how": {}}),
-    "spikes": Entry("spikejax, SpikeLinear", "_networks_jax.spikejax", {"how": {}, "linear": "SpikeLinear"}),
-    "scan": Entry("plain lax.scan", "_networks_jax.spikejax", {"how": {"method": "scan"}, "whole": True}, tiny=False),
+    "spikejax": Entry("spikejax", "_networks_jax.spikejax", {"run": {}}),
+    "spikes": Entry("spikejax, SpikeLinear", "_networks_jax.spikejax", {"run": {}, "linear": "SpikeLinear"}),
+    "scan": Entry("plain lax.scan", "_networks_jax.spikejax", {"run": {"method": "scan"}, "whole": True}, tiny=False),
     "spikingjelly_m": Entry(
         "SpikingJelly, multi-step",
-        "_networks_torch.contestant",
+        "_networks_torch.by_problem",
         {"neurons": "spikingjelly"},
         needs=("spikingjelly",),
     ),
-    "torch": Entry("PyTorch by hand", "_networks_torch.contestant", {"neurons": "by hand"}),
+    "torch": Entry("PyTorch by hand", "_networks_torch.by_problem", {"neurons": "by hand"}),
 }
 LINEAR = {"shape": [64, 16, 512], "layers": [[512, 512], [512, 512]]}
 CONVOLUTIONAL = {"image": [16, 28, 28, 1], "steps": 8, "layers": [[3, 3, 1, 16], [3, 3, 16, 16], [784, 10]]}
@@ -40,7 +40,7 @@ def cases(tiny: bool, device: str) -> list[Case]:
         linear = {"shape": [6, 4, 32], "layers": [[32, 32], [32, 16]]}
         convolutional = {"image": [2, 8, 8, 1], "steps": 3, "layers": [[3, 3, 1, 4], [3, 3, 4, 4], [16, 10]]}
         speech = {"shape": [12, 8, 16], "layers": [[16, 16], [16, 16], [16, 20]], "rate": 0.1}
-    found = [
+    rows = [
         Case("networks", title, problem, tuple(ENTRIES), threads=threads, tolerance=TOLERANCE)
         for threads, title, problem in (
             (1, "Linear-LIF-Linear-LIF, 1 thread", linear),
@@ -51,7 +51,7 @@ def cases(tiny: bool, device: str) -> list[Case]:
         )
     ]
     cpus = 1 if tiny else len(os.sched_getaffinity(0))
-    return [case for case in found if (case.threads or 1) <= cpus]
+    return [case for case in rows if (case.threads or 1) <= cpus]
 
 
 PACKAGES = ("spikejax", "jax", "jaxlib", "flax", "numpy", "torch", "spikingjelly")

@@ -11,7 +11,7 @@ before anything is timed.
 """
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 SHAPES = ([32, 16, 128], [16, 64, 1024], [64, 64, 1024], [128, 64, 1024])
 GPU_SHAPES = tuple([steps, 64, 65536] for steps in (4, 8, 16, 32))
@@ -59,7 +59,7 @@ ENTRIES = {
 def cases(tiny: bool, device: str) -> list[Case]:
     """Each shape forward, then forward and backward; on a GPU in bfloat16 too, where states differ in precision."""
     shapes = ([8, 4, 32],) if tiny else GPU_SHAPES if device == "gpu" else SHAPES
-    found = []
+    rows = []
     for dtype in ("float32", "bfloat16") if device == "gpu" else ("float32",):
         for shape in shapes:
             for backward in (False, True):
@@ -68,8 +68,8 @@ def cases(tiny: bool, device: str) -> list[Case]:
                 names = [name for name in ENTRIES if name != "torch_compile" or shape[0] <= COMPILED_STEPS]
                 problem = {"shape": shape, "dtype": dtype, "backward": backward}
                 title = f"[{', '.join(map(str, shape))}]"
-                found.append(Case(group, title, problem, names, compared=dtype == "float32"))
-    return found
+                rows.append(Case(group, title, problem, names, compared=dtype == "float32"))
+    return rows
 
 
 PACKAGES = ("spikejax", "jax", "jaxlib", "numpy", "torch", "spikingjelly", "snntorch", "norse", "spyx")

@@ -9,7 +9,7 @@ side. What the synapse and the neurons themselves compute is left out.
 """
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 ENTRIES = {
     "spikejax": Entry("spikejax", "_stdp_jax.learner"),

@@ -9,7 +9,7 @@ SpikingJelly on a CPU, and a sparse matrix, which is made from the spikes at han
 """
 
 from _benchmark import Benchmark, main
-from _contest import Case, Entry
+from _comparison import Case, Entry
 
 ENTRIES = {
     "spikes": Entry("spikejax, SpikeLinear", "_synapses_jax.layer", {"layer": "SpikeLinear"}),
@@ -27,12 +27,12 @@ def cases(tiny: bool, device: str) -> list[Case]:
     layers = {"512 x 512": [64, 16, 512, 512], "784 x 10": [100, 64, 784, 10], "128 x 128": [256, 64, 128, 128]}
     if tiny:
         layers = {"40 x 12": [6, 8, 40, 12]}
-    found = []
+    rows = []
     for title, (*shape, columns) in layers.items():
         for share in (0.1,) if tiny else SHARES:
             problem = {"shape": shape, "layers": [[shape[-1], columns]], "share": share}
-            found.append(Case(title, f"{share:.0%}", problem, tuple(ENTRIES), tolerance=TOLERANCE))
-    return found
+            rows.append(Case(title, f"{share:.0%}", problem, tuple(ENTRIES), tolerance=TOLERANCE))
+    return rows
 
 
 PACKAGES = ("spikejax", "jax", "jaxlib", "flax", "numpy", "torch")

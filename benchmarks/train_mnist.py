@@ -45,7 +45,7 @@ class Size(NamedTuple):
     """How much is measured.
 
     Attributes:
-        rounds: how often each contestant is timed.
+        rounds: how often each implementation is timed.
         steps: training steps a round.
         threads: threads that each may use.
         warm_up: training steps before the first round, the very first apart.
@@ -62,7 +62,7 @@ class Size(NamedTuple):
 
 
 def build(name: str, data: Path) -> Any:
-    """The contestant `name`; imports its framework only."""
+    """The implementation `name`; imports its framework only."""
     if name == "spikejax":
         from _mnist_spikejax import Spikejax
 
@@ -98,28 +98,28 @@ def check_equality(workers: dict[str, Worker], images: np.ndarray, labels: np.nd
     probability = images[:CHECKED].reshape(CHECKED, -1) / np.float32(255)
     inputs = (rng.random((STEPS, *probability.shape), np.float32) < probability).astype(np.float32)
     weights = (rng.integers(-1000, 1050, (784, 10)) / 4096).astype(np.float32)
-    np.savez(folder / "given.npz", inputs=inputs, weights=weights, labels=labels[:CHECKED].astype(np.int64))
+    np.savez(folder / "inputs.npz", inputs=inputs, weights=weights, labels=labels[:CHECKED].astype(np.int64))
     answers = {}
     for name, worker in workers.items():
-        worker.call("check", given=str(folder / "given.npz"), out=str(folder / f"{name}.npz"))
+        worker.call("check", path=str(folder / "inputs.npz"), out=str(folder / f"{name}.npz"))
         answers[name] = np.load(folder / f"{name}.npz")
-    own = answers[SUBJECT]
-    rate, largest = own["spikes"].mean(), np.abs(own["gradient"]).max()
+    subject = answers[SUBJECT]
+    rate, largest = subject["spikes"].mean(), np.abs(subject["gradient"]).max()
     if not 0.05 < rate < 0.95:
         sys.exit(f"The check shows nothing: the neurons fire at {rate:.1%} of the steps.")
     errors = {}
     for name, other in answers.items():
-        if not np.array_equal(own["spikes"], other["spikes"]):
-            unequal = np.mean(own["spikes"] != other["spikes"])
+        if not np.array_equal(subject["spikes"], other["spikes"]):
+            unequal = np.mean(subject["spikes"] != other["spikes"])
             sys.exit(f"{LABELS[name]} and {LABELS[SUBJECT]} differ in {unequal:.2%} of the spikes: nothing was timed.")
-        errors[name] = float(np.abs(own["gradient"] - other["gradient"]).max() / largest)
+        errors[name] = float(np.abs(subject["gradient"] - other["gradient"]).max() / largest)
         if not errors[name] <= TOLERANCE:
             sys.exit(f"The gradients of {LABELS[name]} differ by {errors[name]:.1e} of the largest: nothing was timed.")
-    return {"spikes": int(own["spikes"].sum()), "firing_rate": round(float(rate), 4), "gradient_errors": errors}
+    return {"spikes": int(subject["spikes"].sum()), "firing_rate": round(float(rate), 4), "gradient_errors": errors}
 
 
-def take_turns(commands: dict[str, list[str]], size: Size) -> tuple[dict[str, dict[str, Any]], float]:
-    """Times all contestants, in fresh processes, so that the check counts for nobody's memory.
+def time_alternately(commands: dict[str, list[str]], size: Size) -> tuple[dict[str, dict[str, Any]], float]:
+    """Times all implementations, in fresh processes, so that the check counts for nobody's memory.
 
     Returns:
         The figures of each, and the share of the CPUs that other processes took meanwhile.
@@ -148,7 +148,7 @@ def take_turns(commands: dict[str, list[str]], size: Size) -> tuple[dict[str, di
 
 
 def measure(data: Path | None, size: Size) -> dict[str, Any]:
-    """Checks, then times all contestants on MNIST in `data`, or on random images; returns the result to write."""
+    """Checks, then times all implementations on MNIST in `data`, or on random images; returns the result to write."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         words, images, labels = load_images(data, size.images, np.random.default_rng(0))
@@ -158,7 +158,7 @@ def measure(data: Path | None, size: Size) -> dict[str, Any]:
         with start_workers(commands, size.threads) as workers:
             equality = check_equality(workers, images, labels, folder)
         print(f"Equal: {equality['spikes']} spikes, gradients to {max(equality['gradient_errors'].values()):.0e}")
-        figures, others = take_turns(commands, size)
+        figures, others = time_alternately(commands, size)
     return {
         "benchmark": "train_mnist",
         "subject": SUBJECT,
@@ -183,13 +183,13 @@ def measure(data: Path | None, size: Size) -> dict[str, Any]:
 
 def read_options() -> argparse.Namespace:
     """The command line."""
-    found = parser(__doc__ or "", "train_mnist", rounds=7, threads=2)
-    found.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
-    found.add_argument("--steps", type=int, default=50, help="training steps a round")
-    found.add_argument("--images", type=Path, help=argparse.SUPPRESS)
-    options = parse(found, COMMITTED)
+    arguments = parser(__doc__ or "", "train_mnist", rounds=7, threads=2)
+    arguments.add_argument("--data", type=Path, help="MNIST, an npz file or its folder (default: random images)")
+    arguments.add_argument("--steps", type=int, default=50, help="training steps a round")
+    arguments.add_argument("--images", type=Path, help=argparse.SUPPRESS)
+    options = parse(arguments, COMMITTED)
     if options.steps < 1:
-        found.error(f"--steps must be at least 1, got {options.steps}")
+        arguments.error(f"--steps must be at least 1, got {options.steps}")
     return options
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: worker processes, statistics, tables. The contestants need `make bench-env`."""
+"""What the benchmarks share: worker processes, statistics, tables. The implementations need `make bench-env`."""
 
 import json
 import os
@@ -45,9 +45,9 @@ RESULT = {
     ],
 )
 def test_spread(values, want):
-    found = report.spread(values)
-    assert found == pytest.approx(want)
-    assert found == pytest.approx(np.quantile(values, [0.5, 0.25, 0.75]))
+    result = report.spread(values)
+    assert result == pytest.approx(want)
+    assert result == pytest.approx(np.quantile(values, [0.5, 0.25, 0.75]))
 
 
 def test_spread_of_nothing():
@@ -84,9 +84,9 @@ def test_show(capsys):
 
 
 def test_description_names_no_place():
-    found = report.describe(("numpy",))
-    assert found["versions"]["numpy"] == np.__version__
-    assert str(BENCHMARKS.parent) not in json.dumps(found)
+    result = report.describe(("numpy",))
+    assert result["versions"]["numpy"] == np.__version__
+    assert str(BENCHMARKS.parent) not in json.dumps(result)
 
 
 def test_where_a_result_goes(tmp_path):
@@ -156,7 +156,7 @@ def test_memory_is_that_of_the_call_alone():
         assert workers["hare"].call("eat", size=80_000_000).peak_mb > small + 70
 
 
-def test_workers_take_turns():
+def test_workers_time_alternately():
     with harness.start_workers({name: command() for name in "abc"}, threads=1) as workers:
         order = []
         for name, worker in workers.items():
@@ -200,14 +200,14 @@ def test_threads_out_of_range(threads):
 
 
 class Pretender:
-    """Answers the check of `train_mnist` with what it was given."""
+    """Answers the check of `train_mnist` with what it received."""
 
     def __init__(self, spikes, gradient):
         self.spikes, self.gradient = spikes, gradient
 
-    def call(self, method, given, out):
+    def call(self, method, path, out):
         assert method == "check"
-        assert set(np.load(given)) == {"inputs", "weights", "labels"}
+        assert set(np.load(path)) == {"inputs", "weights", "labels"}
         np.savez(out, spikes=self.spikes, gradient=self.gradient)
 
 
@@ -226,9 +226,9 @@ def check(tmp_path):
 
 def test_equal_implementations_pass(pretenders, check):
     pretenders["torch"].gradient = pretenders["torch"].gradient * (1 + 5e-7)
-    found = check(pretenders)
-    assert found["spikes"] == pretenders["torch"].spikes.sum()
-    assert found["gradient_errors"]["torch"] == pytest.approx(5e-7, rel=1e-3)
+    result = check(pretenders)
+    assert result["spikes"] == pretenders["torch"].spikes.sum()
+    assert result["gradient_errors"]["torch"] == pytest.approx(5e-7, rel=1e-3)
 
 
 def test_one_spike_more_stops_the_benchmark(pretenders, check):

@@ -1,7 +1,7 @@
-"""A contest: contestants that solve the same problem, checked against each other and then timed in turns.
+"""A comparison: implementations that solve the same problem, checked against each other and then timed alternately.
 
-The builder of a contestant is a function in a module of its own, `problem -> OnJax | OnTorch`; it runs in a worker,
-within a `Host`. All else here runs in the parent.
+The builder of an implementation is a function in a module of its own, `problem -> OnJax | OnTorch`; it runs in a
+worker, within a `Server`. All else here runs in the parent.
 """
 
 import importlib
@@ -71,18 +71,18 @@ class Size(NamedTuple):
     """How much is measured.
 
     Attributes:
-        rounds: how often each contestant is timed.
-        turn: seconds that a turn takes, at least; it is one call at least.
-        pause: seconds before each turn.
+        rounds: how often each implementation is timed.
+        seconds: that one measurement takes, at least; it is one call at least.
+        pause: seconds before each measurement.
     """
 
     rounds: int
-    turn: float = 0.1
+    seconds: float = 0.1
     pause: float = 0.05
 
 
-class Host:
-    """What a worker serves: contestants, one at a time for each name.
+class Server:
+    """What a worker serves: implementations, one at a time for each name.
 
     Args:
         entries: who they are.
@@ -105,58 +105,58 @@ class Host:
 
     def check(self, name: str, out: str) -> None:
         """Writes the results to the npz file `out`, of large arrays every so many-th element."""
-        found = self.ready[name].results().items()
-        np.savez(out, **{key: value.reshape(-1)[:: value.size // CHECKED + 1] for key, value in found})
+        results = self.ready[name].results().items()
+        np.savez(out, **{key: value.reshape(-1)[:: value.size // CHECKED + 1] for key, value in results})
 
     def calibrate(self, name: str, calls: int) -> None:
-        """Sets how many calls are a turn."""
+        """Sets the calls of one measurement."""
         self.calls[name] = calls
 
     def run(self, name: str) -> int:
-        """A turn; returns its calls."""
+        """One measurement; returns its calls."""
         self.ready[name].run(self.calls[name])
         return self.calls[name]
 
     def drop(self, name: str) -> None:
-        """Forgets a contestant, and its memory."""
+        """Forgets an implementation, and its memory."""
         self.ready.pop(name, None)
         release_memory()
 
 
-class Lane(NamedTuple):
-    """A contestant, and the worker that it lives in."""
+class Remote(NamedTuple):
+    """An implementation, and the worker that it lives in."""
 
     worker: Worker
     name: str
 
     def call(self, method: str, **arguments: Any) -> Answer:
-        """Calls `method` of its host and waits for the answer."""
+        """Calls `method` of its server and waits for the answer."""
         return self.worker.call(method, name=self.name, **arguments)
 
 
-def compare(case: Case, entries: Mapping[str, Entry], lanes: Mapping[str, Lane], size: Size) -> dict[str, Any]:
-    """Has every lane solve one case: all of them are prepared, checked, then timed."""
+def compare(case: Case, entries: Mapping[str, Entry], remotes: Mapping[str, Remote], size: Size) -> dict[str, Any]:
+    """Has every implementation solve one case: all are prepared, checked, then timed."""
     figures: dict[str, dict[str, Any]] = {}
-    for name, lane in lanes.items():
-        facts = lane.call("prepare", problem=dict(case.problem) | dict(entries[name].options)).value
+    for name, remote in remotes.items():
+        facts = remote.call("prepare", problem=dict(case.problem) | dict(entries[name].options)).value
         figures[name] = {"label": entries[name].label} | {key: round(value, 4) for key, value in facts.items()}
         if entries[name].differs:
             figures[name]["differs"] = entries[name].differs
     errors = {}
     if case.compared:
         with tempfile.TemporaryDirectory() as folder:
-            errors = check_equality(case, entries, lanes, Path(folder))
-    for lane in lanes.values():
-        seconds = min(lane.call("run").seconds for _ in range(2))
-        lane.call("calibrate", calls=max(1, min(500, round(size.turn / seconds))))
-    answers = list(interleave(lanes, size.rounds, "run", pause=size.pause))
-    for name, lane in lanes.items():
-        mine = [answer[name] for answer in answers]
+            errors = check_equality(case, entries, remotes, Path(folder))
+    for remote in remotes.values():
+        seconds = min(remote.call("run").seconds for _ in range(2))
+        remote.call("calibrate", calls=max(1, min(500, round(size.seconds / seconds))))
+    answers = list(interleave(remotes, size.rounds, "run", pause=size.pause))
+    for name, remote in remotes.items():
+        measured = [answer[name] for answer in answers]
         figures[name] |= errors.get(name, {})
-        figures[name] |= {"peak_mb": max(one.peak_mb for one in mine), "calls": mine[0].value}
-        figures[name]["faults"] = sorted(one.faults // one.value for one in mine)[len(mine) // 2]
-        figures[name]["seconds"] = [float(f"{one.seconds / one.value:.4g}") for one in mine]
-        lane.call("drop")
+        figures[name] |= {"peak_mb": max(one.peak_mb for one in measured), "calls": measured[0].value}
+        figures[name]["faults"] = sorted(one.faults // one.value for one in measured)[len(measured) // 2]
+        figures[name]["seconds"] = [float(f"{one.seconds / one.value:.4g}") for one in measured]
+        remote.call("drop")
     return {
         "group": case.group,
         "title": case.title,
@@ -167,34 +167,34 @@ def compare(case: Case, entries: Mapping[str, Entry], lanes: Mapping[str, Lane],
 
 
 def check_equality(
-    case: Case, entries: Mapping[str, Entry], lanes: Mapping[str, Lane], folder: Path
+    case: Case, entries: Mapping[str, Entry], remotes: Mapping[str, Remote], folder: Path
 ) -> dict[str, dict[str, float]]:
     """How far the results of those who solve the very same problem are from the subject's.
 
     Raises:
         SystemExit: further than the case allows, or the neurons hardly fire, or hardly rest, so that it shows nothing.
     """
-    names = [name for name in lanes if not entries[name].differs]
+    names = [name for name in remotes if not entries[name].differs]
     for name in names:
-        lanes[name].call("check", out=str(folder / f"{name}.npz"))
-    own = dict(np.load(folder / f"{names[0]}.npz"))
-    rate = np.mean(own["outputs"] != 0)
+        remotes[name].call("check", out=str(folder / f"{name}.npz"))
+    subject = dict(np.load(folder / f"{names[0]}.npz"))
+    rate = np.mean(subject["outputs"] != 0)
     if rate < 0.02:
         sys.exit(f"{case.group}, {case.title}: the check shows nothing, {rate:.1%} of the outputs are not 0.")
     errors = {}
     for name in names[1:]:
-        found = np.load(folder / f"{name}.npz")
-        unequal = np.mean(found["outputs"] != own["outputs"])
-        error = max((_error(found[key], own[key]) for key in own if key != "outputs"), default=0.0)
+        results = np.load(folder / f"{name}.npz")
+        unequal = np.mean(results["outputs"] != subject["outputs"])
+        error = max((_error(results[key], subject[key]) for key in subject if key != "outputs"), default=0.0)
         if unequal > case.unequal or not error <= case.tolerance:
             sys.exit(
                 f"{case.group}, {case.title}: {entries[name].label} and {entries[names[0]].label} differ in "
                 f"{unequal:.1e} of the outputs, and by {error:.1e} of the largest gradient: nothing was timed."
             )
-        errors[name] = {"gradient_error": float(f"{error:.2g}")} if len(own) > 1 else {}
+        errors[name] = {"gradient_error": float(f"{error:.2g}")} if len(subject) > 1 else {}
     return errors
 
 
-def _error(found: np.ndarray, own: np.ndarray) -> float:
+def _error(values: np.ndarray, subject: np.ndarray) -> float:
     """Largest difference, relative to the largest value, where that is not 0."""
-    return float(np.abs(found - own).max() / (np.abs(own).max() or 1.0))
+    return float(np.abs(values - subject).max() / (np.abs(subject).max() or 1.0))

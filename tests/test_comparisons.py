@@ -1,4 +1,4 @@
-"""What the benchmarks made of contests share: the check, the turns, the tables; and that their cases make sense."""
+"""The comparisons of benchmarks: the check, the measurements, the tables; and that their cases make sense."""
 
 import sys
 import types
@@ -13,7 +13,7 @@ from spikejax.kernels import why_not_fused
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # as Python does for a script that stands there
 
 import _benchmark as benchmark
-import _contest as contest
+import _comparison as comparison
 import _harness as harness
 import _pivot as pivot
 import _problems as problems
@@ -40,18 +40,18 @@ class Doubler:
         self.calls += calls
 
     def results(self):
-        found = {"outputs": np.array(self.problem["values"]) * 2.0, "gradient": np.array([4.0, 0.0])}
-        return {key: value + self.problem.get(key, 0) for key, value in found.items()}
+        result = {"outputs": np.array(self.problem["values"]) * 2.0, "gradient": np.array([4.0, 0.0])}
+        return {key: value + self.problem.get(key, 0) for key, value in result.items()}
 
 
 class InProcess:
-    """A lane whose host lives here; every call takes 10 ms and the calls of a turn as often as that."""
+    """A remote whose server lives here; every call takes 10 ms and the calls of a measurement as often as that."""
 
-    def __init__(self, host, name):
-        self.host, self.name = host, name
+    def __init__(self, server, name):
+        self.server, self.name = server, name
 
     def call(self, method, **arguments):
-        value = getattr(self.host, method)(name=self.name, **arguments)
+        value = getattr(self.server, method)(name=self.name, **arguments)
         return harness.Answer(value, 0.01 * (value if method == "run" else 1), peak_mb=2.0, faults=0)
 
 
@@ -59,26 +59,26 @@ class InProcess:
 def compare(monkeypatch):
     """Compares the subject with a rival that has the given options."""
     monkeypatch.setitem(sys.modules, "doubling", types.SimpleNamespace(build=Doubler))
-    monkeypatch.setattr(contest, "release_memory", lambda: None)  # it looks at all that other tests have left
+    monkeypatch.setattr(comparison, "release_memory", lambda: None)  # it looks at all that other tests have left
 
     def run(values=(0, 1, 2), **rival):
         entries = {
-            "own": contest.Entry("Own", "doubling.build"),
-            "rival": contest.Entry("Rival", "doubling.build", **rival),
+            "subject": comparison.Entry("Own", "doubling.build"),
+            "rival": comparison.Entry("Rival", "doubling.build", **rival),
         }
-        host = contest.Host(entries)
-        case = contest.Case("doubling", "small", {"values": values}, tuple(entries))
-        lanes = {name: InProcess(host, name) for name in entries}
-        return contest.compare(case, entries, lanes, contest.Size(rounds=3, turn=0.05, pause=0.0))
+        server = comparison.Server(entries)
+        case = comparison.Case("doubling", "small", {"values": values}, tuple(entries))
+        remotes = {name: InProcess(server, name) for name in entries}
+        return comparison.compare(case, entries, remotes, comparison.Size(rounds=3, seconds=0.05, pause=0.0))
 
     return run
 
 
-def test_a_contest(compare):
-    found = compare(options={"gradient": 4e-7})
-    assert (found["group"], found["title"], found["subject"]) == ("doubling", "small", "own")
-    rival = found["implementations"]["rival"]
-    assert rival["calls"] == 5 and rival["seconds"] == pytest.approx([0.01] * 3)  # a call, not a turn
+def test_a_comparison(compare):
+    result = compare(options={"gradient": 4e-7})
+    assert (result["group"], result["title"], result["subject"]) == ("doubling", "small", "subject")
+    rival = result["implementations"]["rival"]
+    assert rival["calls"] == 5 and rival["seconds"] == pytest.approx([0.01] * 3)  # a call, not a measurement
     assert rival["gradient_error"] == pytest.approx(1e-7)
     assert (rival["first_s"], rival["scratch_mb"], rival["peak_mb"]) == (0.5, 1.0, 2.0)
 
@@ -91,7 +91,7 @@ def test_a_contest(compare):
         ({"gradient": np.nan}, "nan of the largest"),
     ],
 )
-def test_who_differs_stops_the_contest(compare, options, words):
+def test_who_differs_stops_the_comparison(compare, options, words):
     with pytest.raises(SystemExit, match=words):
         compare(options=options)
 
@@ -107,7 +107,7 @@ def test_silence_shows_nothing(compare):
 
 
 def test_who_is_missing():
-    entry = contest.Entry("Own", "json.loads")
+    entry = comparison.Entry("Own", "json.loads")
     assert benchmark.missing(entry, tiny=True, device="cpu") == ""
     assert "runs on a gpu only" in benchmark.missing(entry._replace(device="gpu"), tiny=False, device="cpu")
     assert "nowhere not installed" in benchmark.missing(
@@ -183,9 +183,9 @@ def test_every_fused_cell_takes_part():
 
 
 def test_weights_are_added_without_rounding():
-    found = problems.weights(network.LINEAR)
-    assert [w.shape for w in found] == [(512, 512), (512, 512)]
-    assert all(np.array_equal(w * 4096, np.rint(w * 4096)) for w in found)
+    matrices = problems.weights(network.LINEAR)
+    assert [w.shape for w in matrices] == [(512, 512), (512, 512)]
+    assert all(np.array_equal(w * 4096, np.rint(w * 4096)) for w in matrices)
 
 
 def test_share_of_the_limit():
