@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from spikejax.datasets import ImageData
@@ -146,7 +147,7 @@ def _row(epoch: int, state: TrainState, test: Totals, schedule: optax.Schedule, 
         "train_accuracy": train_accuracy,
         "test_loss": test_loss,
         "test_accuracy": test_accuracy,
-        "learning_rate": float(jnp.asarray(schedule(int(state.step) - 1))),
+        "learning_rate": float(np.asarray(schedule(int(state.step) - 1))),
         "samples_per_second": round(speed, 1),
     }
 
