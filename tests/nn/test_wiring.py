@@ -198,7 +198,7 @@ def chain_of(features):
 
 
 def test_online_rules_refuse_loops_over_layers():
-    with pytest.raises(ValueError, match="what layers put out comes back to others in '1', through whole layers"):
+    with pytest.raises(ValueError, match="the outputs of layers come back to others in '1' through whole layers"):
         value_and_grad_online(OTTT())(lambda y, _: y.sum(), Sequential(linear(), two_loops()), XS, None)
 
 
