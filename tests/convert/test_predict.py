@@ -120,3 +120,16 @@ def test_calibrated_offsets_say_more_in_few_steps():
     labels = ann(x).argmax(-1)
     plain, mended = (accuracy_over_time(net, x, labels, 8, calibrated=c, batch_size=32)[-1] for c in (False, True))
     assert mended >= plain
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (sx.nn.Recurrent(sx.nn.Sequential(RateIF()), jnp.negative), r"comes back to others in layer 0: calibrate a"),
+        (sx.nn.Reversed(RateIF()), r"layer 0 reads the sequence from its end: calibrate a network that reads"),
+    ],
+    ids=["loop", "reversed"],
+)
+def test_networks_that_cannot_be_calibrated_are_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
+        calibrate_offset(sx.nn.Sequential(layer), jnp.ones((2, 3)), 4)

@@ -64,10 +64,21 @@ class _OffsetCalibration(LayerVisitor):
         return layer.over_time(*inputs)
 
     def loop(self, path: Path, network: PureNetwork, state: State, inputs: Any) -> tuple[State, Any]:
-        raise ValueError(f"`net` cannot be calibrated: the output of layers comes back to others in {path}")
+        raise ValueError(
+            f"`net` cannot be calibrated, because the output of layers comes back to others in layer {_name(path)}: "
+            f"calibrate a network without loops, such as `convert` makes"
+        )
 
     def reverse(self, path: Path, xs: Sequence) -> Sequence:
-        raise ValueError(f"`net` cannot be calibrated: layer {path} reads the sequence from its end")
+        raise ValueError(
+            f"`net` cannot be calibrated, because layer {_name(path)} reads the sequence from its end: calibrate a "
+            f"network that reads forward, such as `convert` makes"
+        )
+
+
+def _name(path: Path) -> str:
+    """The name of a layer in messages."""
+    return ".".join(map(str, path))
 
 
 def _shift(cell: Any, first: State, state: State, xs: Sequence) -> Array:

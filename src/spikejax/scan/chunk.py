@@ -62,7 +62,7 @@ class ChunkRunner(LayerVisitor):
             variables, new, ys = network.propagate(variables, old, structure.unflatten(now), runner, path)
             if self.lengths is not None:
                 new = freeze(start < self.lengths, new, old)
-            self.probes.join(runner.probes, {})
+            self.probes.join(runner.probes)
             outputs = jax.tree.map(lambda y: y.at(0), ys, is_leaf=is_sequence)
             return (variables, new), (outputs, jax.tree.map(lambda a: a[0], runner.probes.records))
 

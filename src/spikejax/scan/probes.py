@@ -110,11 +110,10 @@ class Probes:
                 self.unbatched.add(name)
         self.records |= states
 
-    def join(self, other: "Probes", records: Mapping[str, Any]) -> None:
-        """Takes over what the probes of a loop have seen, with its records of all steps."""
+    def join(self, other: "Probes") -> None:
+        """Takes over the names that the probes inside a loop have seen."""
         self.available += other.available
         self.unbatched |= other.unbatched
-        self.records |= records
 
     def _asked(self, path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of `kinds` that are to be recorded of the layer at `path`, by their full names."""
